@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+/** What `bun build` does for `with { type: 'text' }`: a template's default export is its text. */
+const textImports = {
+  name: 'text-imports',
+  enforce: 'pre' as const,
+  load: (id: string) =>
+    id.endsWith('.mustache') ? `export default ${JSON.stringify(readFileSync(id, 'utf8'))}` : undefined,
+};
+
+const project = (name: string, options: object = {}) => ({
+  plugins: [textImports],
+  define: { NETHOOKS_VERSION: '"0.0.0-test"' },
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
+});
+
+export default defineConfig({
+  test: {
+    // Each lab host is a world of its own, but there are two cores: few files at once keep the timeouts honest.
+    projects: [
+      project('unit'),
+      project('integration', { testTimeout: 30_000, hookTimeout: 60_000, maxWorkers: 2, minWorkers: 1 }),
+      project('e2e', { testTimeout: 120_000, hookTimeout: 300_000, maxWorkers: 1, minWorkers: 1 }),
+    ],
+  },
+});
