@@ -27,6 +27,10 @@ export interface LxcNic {
 /** Limits of withIncludes: deeper, or more, is a loop or an attack, and a hook must end. */
 const MAX_DEPTH = 8;
 const MAX_CHARACTERS = 1 << 20;
+/** What a file counts at least, so that small ones run out, too. */
+const MIN_CHARACTERS = 1 << 12;
+/** LXC warns about a longer name and cuts it off. */
+const IFNAME_LENGTH = 15;
 
 type Draft = Omit<LxcNic, 'name'> & { name?: string };
 type Include = (path: string) => void;
@@ -48,7 +52,7 @@ export function withIncludes(text: string, read: (path: string) => string | null
   const drafts = new Map<number, Draft>();
   let budget = MAX_CHARACTERS;
   const readText = (current: string, depth: number): void => {
-    budget -= current.length;
+    budget -= Math.max(current.length, MIN_CHARACTERS);
     if (budget < 0) return;
     readLines(current, drafts, (path) => {
       const included = depth < MAX_DEPTH && path.startsWith('/') ? read(path) : null;
@@ -65,7 +69,7 @@ function readLines(text: string, drafts: Map<number, Draft>, include: Include): 
     if (key === undefined || rest === undefined) continue;
     const value = unquote(rest.replace(/^[ \t]+|[ \t]+$/g, ''));
     if (key === 'lxc.include' && value !== '') include(value);
-    else if (key === 'lxc.net') drafts.clear();
+    else if (key === 'lxc.net' && value === '') drafts.clear();
     else if (key.startsWith('lxc.net.')) setKey(drafts, key.slice('lxc.net.'.length), value);
     else if (key.startsWith('lxc.network')) setLegacyKey(drafts, key.slice('lxc.network'.length), value);
   }
@@ -104,12 +108,12 @@ function setLegacyKey(drafts: Map<number, Draft>, key: string, value: string): v
 function setSubkey(drafts: Map<number, Draft>, draft: Draft, key: string, value: string): void {
   const given = value === '' ? undefined : value;
   switch (key) {
-    case 'type': // also forgets what earlier lines said, since LXC 5
+    case 'type': // forgets what earlier lines said about this device, as LXC does since 4.0.7
       drafts.set(draft.index, { index: draft.index, type: given ?? 'empty', addresses: [], up: false });
       break;
     case 'link':
     case 'name':
-      assign(draft, key, given);
+      assign(draft, key, given?.slice(0, IFNAME_LENGTH));
       break;
     case 'ipv4.gateway':
       assign(draft, 'gateway', given);
@@ -148,6 +152,7 @@ function withPrefix(value: string): string[] {
   return [`${address}/${prefix ?? classPrefix(address)}`];
 }
 
+/** By network class as LXC sees it on little-endian machines: it looks at the last octet (*seen*: 10.0.0.5 becomes /8, 10.0.0.200 /24). */
 function classPrefix(address: string): number {
   const last = Number(address.split('.')[3]);
   return last < 128 ? 8 : last < 192 ? 16 : 24;
