@@ -55,7 +55,7 @@ export function withIncludes(text: string, read: (path: string) => string | null
     budget -= Math.max(current.length, MIN_CHARACTERS);
     if (budget < 0) return;
     readLines(current, drafts, (path) => {
-      const included = depth < MAX_DEPTH && path.startsWith('/') ? read(path) : null;
+      const included = budget > 0 && depth < MAX_DEPTH && path.startsWith('/') ? read(path) : null;
       if (included !== null) readText(included, depth + 1);
     });
   };
@@ -65,7 +65,7 @@ export function withIncludes(text: string, read: (path: string) => string | null
 
 function readLines(text: string, drafts: Map<number, Draft>, include: Include): void {
   for (const line of text.split(/[\r\n]/)) {
-    const [, key, rest] = /^[ \t]*(lxc\.[^=]*?)[ \t]*=(.*)$/.exec(line) ?? []; // comments and foreign lines do not match
+    const [, key, rest] = /^[ \t]*(lxc\.[^=]*?)[ \t]*=(.*)$/s.exec(line) ?? []; // comments and foreign lines do not match
     if (key === undefined || rest === undefined) continue;
     const value = unquote(rest.replace(/^[ \t]+|[ \t]+$/g, ''));
     if (key === 'lxc.include' && value !== '') include(value);

@@ -1,0 +1,88 @@
+/** resolv.conf(5): the host's, to learn whom to ask, and the containers', to tell them. */
+
+export interface ResolvConf {
+  /** IPv4 or IPv6 addresses, the latter perhaps with a scope (`fe80::1%eth0`). */
+  nameservers: string[];
+  search: string[];
+  options: string[];
+}
+
+/** Where systemd-resolved answers; its own upstreams are in /run/systemd/resolve/resolv.conf (systemd-resolved.service(8)). */
+const RESOLVED_STUBS: readonly string[] = ['127.0.0.53', '127.0.0.54'];
+
+/**
+ * As glibc reads it: a keyword begins its line, `#` or `;` makes the line a comment, the last of `search` and `domain` wins,
+ * `options` add up. Lines that make no sense are skipped.
+ */
+export function parseResolvConf(text: string): ResolvConf {
+  const found: ResolvConf = { nameservers: [], search: [], options: [] };
+  for (const line of text.split('\n')) {
+    const [, keyword, rest = ''] = /^(nameserver|search|domain|options)[ \t]+(.*)$/s.exec(line) ?? [];
+    const words = rest.split(/\s+/).filter((word) => isWord(word));
+    const comment = words.findIndex((word) => /^[#;]/.test(word));
+    const values = comment < 0 ? words : words.slice(0, comment);
+    const [first] = values;
+    if (keyword === undefined || first === undefined) continue;
+    if (keyword === 'nameserver' && isAddress(first)) found.nameservers.push(first);
+    if (keyword === 'search') found.search = values;
+    if (keyword === 'domain') found.search = [first];
+    if (keyword === 'options') found.options.push(...values);
+  }
+  return found;
+}
+
+/**
+ * The file's text, without lines that would say nothing. glibc asks the first three nameservers only; all are written.
+ * @throws TypeError for a value that would not stay in its place in its line
+ */
+export function renderResolvConf({ nameservers, search, options }: ResolvConf): string {
+  for (const value of [...nameservers, ...search, ...options]) {
+    if (value === '' || /[\s\p{Cc}]/u.test(value))
+      throw new TypeError(`not a word of resolv.conf: ${JSON.stringify(value)}`);
+  }
+  const lines = [
+    ...(search.length > 0 ? [`search ${search.join(' ')}`] : []),
+    ...nameservers.map((address) => `nameserver ${address}`),
+    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
+  ];
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+export interface UpstreamFacts {
+  /** The text of /etc/resolv.conf. */
+  resolvConf: string;
+  /** The text of /run/systemd/resolve/resolv.conf; null without systemd-resolved. */
+  resolvedUplink: string | null;
+  /** Our bridges' addresses: dnsmasq must not ask itself. */
+  own: readonly string[];
+  /** The servers that each uplink's DHCP lease named. */
+  leases: readonly (readonly string[])[];
+}
+
+/**
+ * The servers that our dnsmasq forwards to, in order, each once. systemd-resolved's stub is replaced by what it asks itself: one
+ * hop less, and resolved asks us for the containers' domain. Any other server on 127.0.0.0/8 stays: dnsmasq runs on the host,
+ * where a local unbound does answer.
+ */
+export function upstreams({ resolvConf, resolvedUplink, own, leases }: UpstreamFacts): string[] {
+  const uplinks =
+    resolvedUplink === null ? null : parseResolvConf(resolvedUplink).nameservers.filter((server) => !isStub(server));
+  const configured = parseResolvConf(resolvConf).nameservers.flatMap((server) =>
+    uplinks && isStub(server) ? uplinks : [server],
+  );
+  const servers = [...configured, ...leases.flat()].map((server) => server.toLowerCase());
+  return [...new Set(servers)].filter((server) => !own.includes(server));
+}
+
+function isWord(text: string): boolean {
+  return text !== '' && !/[\s\p{Cc}]/u.test(text);
+}
+
+function isStub(server: string): boolean {
+  return RESOLVED_STUBS.includes(server);
+}
+
+/** Good enough to tell an address from a name; what asks the server checks the rest. */
+function isAddress(text: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) || /^(?=.*:.*:)[\da-f:.]+(%[\w.-]+)?$/i.test(text);
+}
