@@ -1,0 +1,78 @@
+/** The command line: which command, which options. Each command is a file of its own, loaded when it is called. */
+import { resolve } from 'node:path';
+import { Command, CommanderError } from 'commander';
+
+/** Exit codes (nethooks(8)): 0 ok, 1 failed, 2 usage, 3 drift or problem found. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, drift: 3 } as const;
+
+/** @param directory what paths in the arguments are relative to */
+export async function runCommand(words: string[], directory: string): Promise<number> {
+  let code: number = EXIT.ok;
+  /** Each action loads its file and leaves the exit code. */
+  const run =
+    <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
+    async (...args: A): Promise<void> => {
+      code = await action(...args);
+    };
+  const program = new Command('nethooks')
+    .description('Containers on this host get a working network by themselves, from the hooks that already fire.')
+    .version(NETHOOKS_VERSION)
+    .option('--config <file>', 'read this configuration instead of /etc/nethooks/nethooks.{ini,json,yaml}', (file) =>
+      resolve(directory, file),
+    )
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'nethooks:')) });
+  const config = (): string | undefined => program.opts<{ config?: string }>().config;
+
+  program
+    .command('up')
+    .description('bring every network up, or back to what the configuration says')
+    .option('--dry-run', 'show what would change, change nothing')
+    .option('--json', 'print the steps as JSON')
+    .action(run(async (options) => (await import('./up.ts')).up({ ...options, config: config() })));
+  program
+    .command('down')
+    .description('take down every network, or those named')
+    .argument('[network...]')
+    .option('--dry-run', 'show what would change, change nothing')
+    .option('--json', 'print the steps as JSON')
+    .option('--files', "also take back what `up` wrote into LXC's default.conf and /etc/sysctl.d")
+    .action(run(async (networks, options) => (await import('./down.ts')).down(networks, options)));
+  program
+    .command('plan')
+    .description('show what `up` would change; exit status 3 if anything would')
+    .option('--json', 'print the steps as JSON')
+    .action(run(async (options) => (await import('./up.ts')).plan({ ...options, config: config() })));
+  program
+    .command('status')
+    .description('show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is')
+    .option('--json', 'print it as JSON')
+    .action(run(async (options) => (await import('./status.ts')).status({ ...options, config: config() })));
+  const configCommand = program.command('config').description('look at the configuration, or write the first one');
+  configCommand
+    .command('check')
+    .description('say everything that is wrong with the configuration')
+    .action(run(async () => (await import('./config.ts')).check(config())));
+  configCommand
+    .command('show')
+    .description('print the configuration with every default filled in')
+    .option('--json', 'print it as JSON')
+    .action(run(async (options) => (await import('./config.ts')).show({ ...options, config: config() })));
+  configCommand
+    .command('init')
+    .description('write /etc/nethooks/nethooks.ini with a free subnet, if there is no configuration')
+    .option('--print', 'print it instead')
+    .action(run(async (options) => (await import('./config.ts')).init(options)));
+  program
+    .command('demo')
+    .description('show the main job on a throwaway host in network namespaces; changes nothing on this one')
+    .action(run(async () => (await import('./demo.ts')).demo({})));
+
+  try {
+    await program.parseAsync(words, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
+  return code;
+}

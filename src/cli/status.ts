@@ -1,0 +1,60 @@
+/** `nethooks status`. */
+import type { NetworkStatus, Status } from '../state/status.ts';
+import { statusOf } from '../state/status.ts';
+import { planChange } from '../system/change.ts';
+import { execUntil } from '../system/exec.ts';
+import { printable } from '../system/log.ts';
+import { warn } from './output.ts';
+import { EXIT } from './program.ts';
+import { changeTo, configuration, requireRoot } from './up.ts';
+
+/** Prints what is there; exit status 3 when something is missing. */
+export async function status({ config: file, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+  requireRoot('status');
+  const config = await configuration(file);
+  const { plan, facts } = planChange(execUntil(performance.now() + 60_000), changeTo(config));
+  const current = statusOf(config, facts, plan);
+  if (json) console.log(JSON.stringify(current, null, 2));
+  else print(current);
+  return current.missing.length > 0 ? EXIT.drift : EXIT.ok;
+}
+
+function print({ networks, forwarding, resolver, upstreams, missing, warnings }: Status): void {
+  for (const network of networks) printNetwork(network);
+  row(
+    'host',
+    `forwarding ${forwarding ? 'on' : 'off'}, resolver ${resolver}, upstream ${upstreams.join(' ') || 'none'}`,
+  );
+  for (const warning of warnings) warn(warning);
+  for (const line of missing) row('missing', line);
+  if (missing.length > 0) row('', '`nethooks up` brings it back');
+}
+
+function printNetwork(network: NetworkStatus): void {
+  const { name, address, domain, bridge, dnsmasq, uplinks, defaultDevice, masquerade, checksum, reserved } = network;
+  console.log(`${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`);
+  row(
+    'uplinks',
+    uplinks[0] === '*' ? `any (default route: ${defaultDevice ?? 'none'})` : uplinks.join(' ') || 'none is up',
+  );
+  row('masquerade', present(masquerade));
+  row('checksum', present(checksum));
+  row('dnsmasq', dnsmasq === null ? 'not running' : `running (pid ${dnsmasq})`);
+  row(
+    'addresses',
+    `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
+  );
+  for (const { name: container, address: own, dnsName, pid } of network.containers)
+    row(
+      'container',
+      `${own.padEnd(15)} ${container}${dnsName ? ` = ${dnsName}` : ''}  ${pid === null ? 'not running' : `pid ${pid}`}`,
+    );
+  for (const { address: own, mac, hostname, expires } of network.leases)
+    row(
+      'lease',
+      `${own.padEnd(15)} ${mac} ${printable(hostname)} ${expires === null ? 'for ever' : `until ${new Date(expires).toISOString()}`}`,
+    );
+}
+
+const present = (there: boolean): string => (there ? 'present' : 'missing');
+const row = (title: string, text: string): void => console.log(`  ${title.padEnd(11)} ${text}`);

@@ -1,0 +1,173 @@
+/** From what a configuration file holds to a checked Config: pure, every problem at once. */
+import * as v from 'valibot';
+import { cidr, contains, overlaps, subnetOf, toAddress, toNumber } from '../plan/ipv4.ts';
+import { HOST_KEYS, hostSchema, isInterfaceName, NETWORK_KEYS, networkSchema } from './schema.ts';
+import type { AddressRange, HostConfig, NetworkConfig } from './types.ts';
+
+/** One thing wrong: `section` and `key` as the file has them, `value` as given. */
+export interface Fault {
+  section: string;
+  key?: string;
+  value?: unknown;
+  message: string;
+}
+
+export interface Resolved {
+  host: HostConfig;
+  networks: NetworkConfig[];
+  faults: Fault[];
+}
+
+/** Checks parsed data: `{host: {...}, network: {NAME: {...}}}`. Never throws; `faults` is empty when all of it is right. */
+export function resolve(data: unknown): Resolved {
+  const faults: Fault[] = [];
+  const root = isRecord(data) ? data : {};
+  for (const name of Object.keys(root)) {
+    if (name !== 'host' && name !== 'network')
+      faults.push({ section: name, message: 'unknown section; allowed: [host], [network.NAME]' });
+  }
+  const host = checked('host', root.host ?? {}, hostSchema, HOST_KEYS, faults) ?? {
+    firewall: 'auto',
+    resolver: 'auto',
+  };
+  const sections = isRecord(root.network) ? Object.entries(root.network) : [];
+  if (sections.length === 0)
+    faults.push({
+      section: 'network',
+      message: 'no network; at least one [network.NAME] section with an address is needed',
+    });
+  const networks = sections.flatMap(([name, section]) => network(name, section, faults) ?? []);
+  faults.push(...clashes(networks));
+  return { host, networks, faults };
+}
+
+function network(name: string, section: unknown, faults: Fault[]): NetworkConfig | undefined {
+  const where = `network.${name}`;
+  if (!isInterfaceName(name) || name === 'lo' || name.includes('.')) {
+    faults.push({
+      section: where,
+      message: 'not a bridge name; allowed: up to 15 characters without / : . % quotes or spaces, and not lo',
+    });
+    return undefined;
+  }
+  const values = checked(where, section, networkSchema, NETWORK_KEYS, faults);
+  if (!values) return undefined;
+  const { address, prefix } = values.address;
+  const subnet = cidr(address, prefix);
+  const { first, last } = subnetOf(address, prefix);
+  if (toNumber(address) === first || toNumber(address) === last)
+    faults.push({
+      section: where,
+      key: 'address',
+      value: `${address}/${prefix}`,
+      message: `not a host's address in ${subnet}`,
+    });
+  const automatic = defaultRanges(address, prefix);
+  const dhcp = values.dhcp === undefined ? (values.reserve ? null : automatic.dhcp) : values.dhcp;
+  const reserve = values.reserve ?? (values.dhcp ? beside(values.dhcp, address, prefix) : automatic.reserve);
+  for (const [key, range] of [['dhcp', dhcp] as const, ['reserve', reserve] as const]) {
+    const message = range && rangeFault(range, subnet);
+    if (message) faults.push({ section: where, key, value: `${range.from}-${range.to}`, message });
+  }
+  if (dhcp && toNumber(dhcp.from) <= toNumber(reserve.to) && toNumber(reserve.from) <= toNumber(dhcp.to))
+    faults.push({
+      section: where,
+      key: values.reserve ? 'reserve' : 'dhcp',
+      value: values.reserve ? `${reserve.from}-${reserve.to}` : `${dhcp.from}-${dhcp.to}`,
+      message: `overlaps ${values.reserve ? `dhcp = ${dhcp.from}-${dhcp.to}` : `reserve = ${reserve.from}-${reserve.to}`}; allowed: two ranges apart`,
+    });
+  return {
+    name,
+    address,
+    prefix,
+    subnet,
+    uplinks: values.uplinks.includes('*') ? '*' : values.uplinks,
+    masquerade: values.masquerade,
+    domain: values.domain.toLowerCase(),
+    dns: values.dns,
+    dnsUpstream: values['dns-upstream'],
+    dhcp,
+    lease: values.lease,
+    reserve,
+    mtu: values.mtu,
+  };
+}
+
+/** The ranges of a network that names none: the first hundred addresses kept for containers, the next hundred for DHCP. */
+export function defaultRanges(address: string, prefix: number): { reserve: AddressRange; dhcp: AddressRange | null } {
+  const { first, last } = subnetOf(address, prefix);
+  const size = last - first + 1;
+  const half = Math.min(100, size / 2);
+  const reserve = { from: toAddress(first + 1), to: toAddress(first + half - 1) };
+  if (toAddress(first + 1) === address) reserve.from = toAddress(first + 2);
+  const dhcp = { from: toAddress(first + half), to: toAddress(Math.min(first + 2 * half, last - 1)) };
+  return size < 8
+    ? { reserve: { from: toAddress(first + 1), to: toAddress(last - 1) }, dhcp: null }
+    : { reserve, dhcp };
+}
+
+/** The larger part of the subnet that the DHCP range leaves free. */
+function beside(dhcp: AddressRange, address: string, prefix: number): AddressRange {
+  const { first, last } = subnetOf(address, prefix);
+  const below = { from: toAddress(first + 1), to: toAddress(toNumber(dhcp.from) - 1) };
+  const above = { from: toAddress(toNumber(dhcp.to) + 1), to: toAddress(last - 1) };
+  const size = (range: AddressRange) => toNumber(range.to) - toNumber(range.from);
+  return size(above) > size(below) ? above : below;
+}
+
+function rangeFault(range: AddressRange, subnet: string): string | undefined {
+  const [network, prefix] = subnet.split('/') as [string, string];
+  const { first, last } = subnetOf(network, Number(prefix));
+  const allowed = `allowed: FIRST-LAST within ${toAddress(first + 1)}-${toAddress(last - 1)}`;
+  if (toNumber(range.from) > toNumber(range.to)) return `no address lies in it; ${allowed}`;
+  if (!contains(subnet, range.from) || !contains(subnet, range.to)) return `lies outside ${subnet}; ${allowed}`;
+  if (toNumber(range.from) === first || toNumber(range.to) === last)
+    return `${subnet}'s first and last address are no host's; ${allowed}`;
+  return undefined;
+}
+
+function clashes(networks: NetworkConfig[]): Fault[] {
+  return networks.flatMap((network, index) =>
+    networks
+      .slice(0, index)
+      .filter((earlier) => overlaps(earlier.subnet, network.subnet))
+      .map((earlier) => ({
+        section: `network.${network.name}`,
+        key: 'address',
+        value: `${network.address}/${network.prefix}`,
+        message: `its subnet overlaps ${earlier.subnet} of network ${earlier.name}`,
+      })),
+  );
+}
+
+/** Runs a schema over a section; adds its issues to `faults`, with the value and what is allowed. */
+function checked<S extends typeof hostSchema | typeof networkSchema>(
+  section: string,
+  data: unknown,
+  schema: S,
+  keys: string[],
+  faults: Fault[],
+): v.InferOutput<S> | undefined {
+  if (!isRecord(data)) {
+    faults.push({ section, value: data, message: 'not a section with keys' });
+    return undefined;
+  }
+  const result = v.safeParse(schema, data);
+  if (result.success) return result.output;
+  for (const issue of result.issues) {
+    const key = String(issue.path?.[0]?.key ?? '');
+    const unknown = issue.type === 'strict_object' && issue.expected === 'never';
+    const missing = issue.type === 'strict_object' && !unknown;
+    faults.push({
+      section,
+      key,
+      ...(missing ? {} : { value: data[key] }),
+      message: unknown ? `unknown key; allowed: ${keys.join(', ')}` : missing ? 'missing' : issue.message,
+    });
+  }
+  return undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

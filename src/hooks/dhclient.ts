@@ -1,0 +1,33 @@
+/**
+ * dhclient's enter hook (dhclient-script(8)), sourced before resolv.conf is written. The values come from the network: only what
+ * is an IP address is used or printed.
+ */
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { upstreamsFile } from '../plan/dnsmasq.ts';
+import { RUN, UPSTREAMS } from '../plan/paths.ts';
+import { readRecord } from '../state/record.ts';
+import { currentUpstreams } from '../system/facts.ts';
+import { ensureText, removeFile } from '../system/files.ts';
+import { resolverFact } from '../system/resolver.ts';
+import type { HookContext } from './run.ts';
+
+const BOUND = ['BOUND', 'RENEW', 'REBIND', 'REBOOT', 'TIMEOUT'];
+const UNBOUND = ['EXPIRE', 'FAIL', 'RELEASE', 'STOP'];
+
+/** Remembers the lease's servers for dnsmasq; prints the list for resolv.conf, ours first, where the host reads that file itself. */
+export async function run({ env }: HookContext): Promise<void> {
+  const { reason = '', interface: name = '' } = env;
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(name)) return;
+  const lease = join(RUN, 'upstreams.d', name);
+  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => isIP(word) !== 0);
+  if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
+  else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
+  const { networks, host } = readRecord();
+  const resolver = resolverFact([]);
+  ensureText(UPSTREAMS, upstreamsFile(currentUpstreams(networks, resolver.text)));
+  const kind = host.resolver === 'auto' ? resolver.kind : host.resolver;
+  const own = networks.find((network) => network.dns)?.address;
+  if (kind === 'file' && own && BOUND.includes(reason))
+    console.log([own, ...servers.filter((server) => server !== own)].join(' '));
+}

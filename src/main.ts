@@ -1,0 +1,39 @@
+/**
+ * The one executable. The first word decides what is loaded: `hook EVENT …` takes the short way, everything else the command
+ * line with its parser.
+ */
+import { NethooksError } from './errors.ts';
+
+/** Where we were called from, for paths in arguments. */
+const callerDirectory = (() => {
+  try {
+    return process.cwd();
+  } catch {
+    return '/'; // it has been removed
+  }
+})();
+
+// A hook inherits the working directory and the umask of whoever started the container: both are treated as hostile. Libraries
+// look for configuration of their own in the working directory, and dnsmasq must be able to read what we write.
+process.chdir('/');
+process.umask(0o022);
+
+async function main(words: string[]): Promise<number> {
+  if (words[0] === 'hook') {
+    const { runHook } = await import('./hooks/run.ts');
+    return runHook(words[1] ?? '', words.slice(2));
+  }
+  const { runCommand } = await import('./cli/program.ts');
+  return runCommand(words, callerDirectory);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const known = error instanceof NethooksError;
+    console.error(known ? `nethooks: ${error.message}` : error);
+    process.exitCode = known ? error.exitCode : 1;
+  },
+);

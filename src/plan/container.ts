@@ -1,0 +1,84 @@
+/** From a container's LXC configuration to what its networks need: pure. */
+import type { NetworkConfig } from '../config/types.ts';
+import { macFor } from './bridge.ts';
+import { contains } from './ipv4.ts';
+import type { LxcNic } from './lxc-config.ts';
+
+/** A network interface of a container on one of our networks. */
+export interface Attachment {
+  network: string;
+  domain: string;
+  ifname: string;
+  address: string;
+  /** Prefix length in bits. */
+  prefix: number;
+  gateway: string;
+  mac: string;
+  /** Whether the MAC is of our making, and has to be set. */
+  setMac: boolean;
+}
+
+/** An interface and the network that it joins, before it has an address. */
+export interface Joining {
+  nic: LxcNic;
+  network: NetworkConfig;
+  /** The address that the LXC configuration itself gives it, inside the subnet. */
+  wanted: string | null;
+}
+
+/** Which of a container's interfaces join networks of ours: the veths whose link is a bridge of ours. */
+export function joinings(nics: LxcNic[], networks: NetworkConfig[]): Joining[] {
+  return nics.flatMap((nic) => {
+    const network = networks.find((candidate) => candidate.name === nic.link);
+    if (nic.type !== 'veth' || !network) return [];
+    const given = nic.addresses.map((address) => address.split('/')[0] as string);
+    return [{ nic, network, wanted: given.find((address) => contains(network.subnet, address)) ?? null }];
+  });
+}
+
+/** An interface with its address. Without a MAC in the configuration it would get a new one at every start, and a new lease. */
+export function attach({ nic, network }: Joining, address: string): Attachment {
+  return {
+    network: network.name,
+    domain: network.domain,
+    ifname: nic.name,
+    address,
+    prefix: network.prefix,
+    gateway: nic.gateway ?? network.address,
+    mac: nic.hwaddr ?? macFor(address),
+    setMac: nic.hwaddr === undefined,
+  };
+}
+
+/** Lines for `ip -batch` in the container's network namespace. The default route goes through the first interface. */
+export function attachCommands(attachments: Attachment[]): string[] {
+  return attachments.flatMap(({ ifname, address, prefix, gateway, mac, setMac }, index) => [
+    ...(setMac ? [`link set dev ${ifname} address ${mac}`] : []),
+    `link set dev ${ifname} up`,
+    `addr replace ${address}/${prefix} broadcast + dev ${ifname}`,
+    ...(index === 0 ? [`route replace default via ${gateway} dev ${ifname}`] : []),
+  ]);
+}
+
+/** A container's name as a DNS name (RFC 1123), or null when it cannot be one: `my_db` becomes `my-db`. */
+export function dnsName(container: string): string | null {
+  const name = container.toLowerCase().replaceAll('_', '-');
+  const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+  return name.length <= 253 && name.split('.').every((part) => label.test(part)) ? name : null;
+}
+
+/** The hosts file of a container in one domain (hosts(5)): the full name first, as reverse look-ups give the first. */
+export function hostsFile(name: string, domain: string, attachments: Attachment[]): string {
+  return attachments
+    .filter((attachment) => attachment.domain === domain)
+    .map(({ address }) => `${address} ${name}.${domain} ${name}\n`)
+    .join('');
+}
+
+/**
+ * A reservation as dnsmasq reads it (dnsmasq(8), --dhcp-host): whoever has this MAC gets this address. No name in it: a lease
+ * outlives the container, and its name would go on answering.
+ */
+export function dhcpHost({ mac, address }: Attachment): string {
+  return `${mac},${address}\n`;
+}

@@ -1,0 +1,91 @@
+/** One dnsmasq per network: DHCP for whoever asks on the bridge, DNS for the containers' names. */
+import dnsmasqTemplate from '../../templates/dnsmasq.conf.mustache' with { type: 'text' };
+import type { NetworkConfig } from '../config/types.ts';
+import { mtuOf } from './bridge.ts';
+import type { HostFacts, Listener } from './facts.ts';
+import { netmask } from './ipv4.ts';
+import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
+import type { FileStep, Plan, Step } from './step.ts';
+import { fill } from './template.ts';
+
+/** Whether a network needs a dnsmasq at all. */
+export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
+
+/** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
+export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
+  const { name, address, dhcp, dns, domain, dnsUpstream } = network;
+  // Without DNS of our own, machines are told the servers that they should ask instead (both seeds of the idea did so).
+  const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter((server) => !server.includes(':'));
+  return fill(dnsmasqTemplate, {
+    name,
+    address,
+    domain,
+    dns,
+    subnet: network.subnet,
+    pidFile: dnsmasqPid(name),
+    namesDir: namesDir(domain),
+    resolvFile: dnsUpstream.length === 0 && UPSTREAMS,
+    upstream: dnsUpstream,
+    // Other networks of this host, so that a container finds the name of one on another bridge.
+    neighbours: all.filter((other) => other.dns && other.domain !== domain),
+    dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
+    dhcpHostsDir: dhcpHostsDir(name),
+    leasesFile: leasesFile(name),
+    dnsServers: dns ? address : elsewhere.join(','),
+    mtu: mtuOf(network, facts),
+  });
+}
+
+/** The servers that every dnsmasq forwards to, as a resolv.conf of its own; dnsmasq notices when it changes. */
+export const upstreamsFile = (upstreams: string[]): string =>
+  upstreams.map((server) => `nameserver ${server}\n`).join('');
+
+/** Configuration files first, then the daemons whose configuration changed or that do not run. */
+export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Plan {
+  const wanted = networks.filter(served);
+  const files: FileStep[] = [];
+  const write = (path: string, before: string | null, content: string): void => {
+    if (before !== content) files.push({ kind: 'file', path, before, content });
+  };
+  if (wanted.length > 0) write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, upstreamsFile(facts.upstreams));
+  const daemons: Step[] = [];
+  const refusals: string[] = [];
+  for (const network of wanted) {
+    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
+    const conf = dnsmasqConfig(network, wanted, facts);
+    write(dnsmasqConf(network.name), fact.conf, conf);
+    if (fact.pid === null) refusals.push(...taken(network, facts.listeners));
+    const directories = [dhcpHostsDir(network.name), namesDir(network.domain), STATE];
+    const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
+    if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
+    else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
+  }
+  return { steps: [...files, ...daemons], warnings: [], refusals };
+}
+
+/** Who already answers where this network's dnsmasq is to listen. */
+function taken(network: NetworkConfig, listeners: Listener[]): string[] {
+  const everywhere = ['0.0.0.0', '::'];
+  return (
+    listeners
+      .filter((listener) => (listener.port === 53 ? network.dns : network.dhcp !== null))
+      // UDP sockets on the wildcard can be shared (SO_REUSEADDR); a TCP listener there cannot.
+      .filter(
+        (listener) =>
+          listener.address === network.address ||
+          (listener.protocol === 'tcp' && everywhere.includes(listener.address)),
+      )
+      .map(
+        ({ protocol, address, port, owner }) =>
+          `network ${network.name}: ${owner} listens on ${address}:${port}/${protocol}, where its dnsmasq has to; ` +
+          `bind that to other addresses, or set ${port === 53 ? 'dns' : 'dhcp'} = false`,
+      )
+  );
+}
+
+/** Stops a network's dnsmasq and removes its configuration. */
+export function planDnsmasqDown(name: string, facts: HostFacts): Step[] {
+  const fact = facts.dnsmasq[name];
+  const stop: Step[] = fact?.pid ? [{ kind: 'dnsmasq', action: 'stop', network: name, directories: [] }] : [];
+  return fact?.conf ? [...stop, { kind: 'file', path: dnsmasqConf(name), before: fact.conf, content: null }] : stop;
+}

@@ -1,0 +1,73 @@
+/** What the host has, as plain data: gathered by src/system/facts.ts, made up by tests. */
+
+export interface LinkFact {
+  name: string;
+  /** `bridge`, `veth`, … as `ip -d link` says; empty for hardware. */
+  kind: string;
+  mac: string;
+  /** Bytes. */
+  mtu: number;
+  up: boolean;
+  /** ifalias, which is how a bridge of ours is known. */
+  alias: string;
+  /** The bridge it is a port of, or empty. */
+  master: string;
+  /** IPv4 addresses with their prefix length: `10.0.0.1/24`. */
+  addresses: string[];
+}
+
+export interface RouteFact {
+  /** CIDR. */
+  destination: string;
+  device: string;
+}
+
+/** A socket that listens on port 53 or 67. */
+export interface Listener {
+  protocol: 'udp' | 'tcp';
+  /** 0.0.0.0 or :: for all. */
+  address: string;
+  port: number;
+  /** Who: `named (pid 812)`, or `an unknown process`. */
+  owner: string;
+}
+
+export interface DnsmasqFact {
+  conf: string | null;
+  /** null when none of ours runs. */
+  pid: number | null;
+}
+
+export interface ResolverFact {
+  /** Who manages the host's resolv.conf. */
+  kind: 'resolved' | 'resolvconf' | 'file';
+  /** /etc/resolv.conf; null when there is none. */
+  text: string | null;
+  /** Where it points if it is a symlink, else null. */
+  link: string | null;
+  /** Interface to the addresses and domains it was told, for resolved and resolvconf. */
+  told: Record<string, { servers: string[]; domains: string[] }>;
+}
+
+export interface HostFacts {
+  links: LinkFact[];
+  /** Without default routes. */
+  routes: RouteFact[];
+  /** Interface of the default route, or null. */
+  defaultDevice: string | null;
+  ipForward: string;
+  /** `nft list table inet nethooks`; null when there is no such table. */
+  nft: string | null;
+  /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */
+  iptables: { table: string; line: string }[];
+  /** Texts of the files a plan may change; null when not there. */
+  files: Record<string, string | null>;
+  /** By network. */
+  dnsmasq: Record<string, DnsmasqFact>;
+  listeners: Listener[];
+  resolver: ResolverFact;
+  /** Servers the host itself asks, none of them ours. */
+  upstreams: string[];
+  /** null when LXC is not installed. */
+  lxcVersion: string | null;
+}

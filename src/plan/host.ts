@@ -1,0 +1,92 @@
+/** From what is wanted and what is there to the steps in between: the one plan that `up`, `down` and the ifupdown hooks apply. */
+import sysctlTemplate from '../../templates/sysctl.conf.mustache' with { type: 'text' };
+import type { HostConfig, NetworkConfig } from '../config/types.ts';
+import { planBridge, planBridgeDown } from './bridge.ts';
+import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
+import type { HostFacts } from './facts.ts';
+import { type NftRecord, planFirewall, planFirewallDown } from './firewall.ts';
+import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
+import { SYSCTL_FILE } from './paths.ts';
+import { planResolver } from './resolver.ts';
+import { planRules, planRulesDown } from './rules.ts';
+import type { Plan, Step } from './step.ts';
+
+/** What was applied, and what is needed to take it back whatever the configuration says by then. */
+export interface HostRecord {
+  host: HostConfig;
+  networks: NetworkConfig[];
+  nft: NftRecord | null;
+  /** The value of net.ipv4.ip_forward that we found when we set it; null when it was set already. */
+  ipForwardBefore: string | null;
+}
+
+export const EMPTY_RECORD: HostRecord = {
+  host: { firewall: 'auto', resolver: 'auto' },
+  networks: [],
+  nft: null,
+  ipForwardBefore: null,
+};
+
+export interface HostWish {
+  host: HostConfig;
+  /** The networks that are to be up; all others of the record come down. */
+  networks: NetworkConfig[];
+  /** Where our LXC hooks are; null when they are not installed. */
+  hooks: string | null;
+}
+
+/** The steps from `facts` to `wish`. Empty when the host is as wished. */
+export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {
+  const { networks } = wish;
+  const stale = record.networks.filter((old) => !networks.some((network) => network.name === old.name));
+  const previous = (name: string) =>
+    record.networks.filter((old) => old.name === name).map((old) => `${old.address}/${old.prefix}`);
+  const none = networks.length === 0;
+  return join([
+    ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
+    ...networks.map((network) => planBridge(network, facts, previous(network.name))),
+    only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
+    only(none ? planFirewallDown(facts) : planFirewall(networks, facts, record.nft)),
+    only(none ? planRulesDown(facts) : planRules(networks, facts)),
+    planDnsmasq(networks, facts),
+    planResolver(wish.host, networks, facts),
+    only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
+    ...stale.map((old) => planBridgeDown(old.name, [`${old.address}/${old.prefix}`], facts)),
+  ]);
+}
+
+/** Takes back what `up` wrote into files that outlive a reboot. */
+export function planFilesDown(facts: HostFacts): Step[] {
+  const before = facts.files[SYSCTL_FILE] ?? null;
+  const sysctl: Step[] = before === null ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: null }];
+  return [...planDefaultConfDown(facts), ...sysctl];
+}
+
+function planForwarding(facts: HostFacts): Step[] {
+  const before = facts.files[SYSCTL_FILE] ?? null;
+  const file: Step[] =
+    before === sysctlTemplate ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: sysctlTemplate }];
+  const now: Step[] =
+    facts.ipForward === '1'
+      ? []
+      : [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: '1' }];
+  return [...now, ...file];
+}
+
+/** Forwarding goes back to what it was, unless another bridge has come to rely on it meanwhile. */
+function planForwardingDown(facts: HostFacts, record: HostRecord, stale: NetworkConfig[]): Step[] {
+  const before = record.ipForwardBefore;
+  const others = facts.links.some((link) => link.kind === 'bridge' && !stale.some((old) => old.name === link.name));
+  if (before === null || before === facts.ipForward || others) return [];
+  return [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: before }];
+}
+
+const only = (steps: Step[]): Plan => ({ steps, warnings: [], refusals: [] });
+
+function join(plans: Plan[]): Plan {
+  return {
+    steps: plans.flatMap((plan) => plan.steps),
+    warnings: plans.flatMap((plan) => plan.warnings),
+    refusals: plans.flatMap((plan) => plan.refusals),
+  };
+}

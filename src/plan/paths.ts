@@ -1,0 +1,25 @@
+/** Where nethooks keeps things on a host (docs/architecture.md has the table). */
+export const CONFIG_DIR = '/etc/nethooks';
+export const CONFIG_FILE = `${CONFIG_DIR}/nethooks.ini`;
+export const RUN = '/run/nethooks';
+export const STATE = '/var/lib/nethooks';
+export const UPSTREAMS = `${RUN}/upstreams`;
+export const LXC_DEFAULT_CONF = '/etc/lxc/default.conf';
+export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
+export const RESOLV_CONF = '/etc/resolv.conf';
+
+/** The directory of a network's dnsmasq: its configuration, pid and reservations. */
+export const dnsmasqDir = (network: string): string => `${RUN}/dnsmasq/${network}`;
+export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.conf`;
+export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
+/** One file per container and network: the address that its MAC gets over DHCP. */
+export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-hosts`;
+/** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
+export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
+export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;
+/** What start-host applied to a running container. */
+export const runningRecord = (container: string): string => `${RUN}/containers/${container}.json`;
+/** What a container keeps from one start to the next. */
+export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
+export const HOST_RECORD = `${RUN}/record.json`;
+export const HOOK_LOG = '/var/log/nethooks/hooks.log';

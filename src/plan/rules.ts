@@ -1,0 +1,75 @@
+/** The few rules that must live in iptables' own chains. */
+import type { NetworkConfig } from '../config/types.ts';
+import type { HostFacts } from './facts.ts';
+import type { Rule, Step } from './step.ts';
+
+const TAG = '-m comment --comment nethooks';
+
+/**
+ * dnsmasq's replies leave the host with a checksum that hardware should finish and a veth never does: DHCP clients that read
+ * raw packets drop them. Native nft has no statement for this, so it is iptables on every host (iptables-extensions(8), CHECKSUM).
+ */
+export function checksumRule(bridge: string): Rule {
+  return {
+    table: 'mangle',
+    chain: 'POSTROUTING',
+    match: `-o ${bridge} -p udp -m udp --dport 68 ${TAG} -j CHECKSUM --checksum-fill`,
+  };
+}
+
+/**
+ * An accept in our own table does not outweigh a drop in somebody else's base chain. Where iptables' policy is to drop (Docker's
+ * FORWARD, ufw), containers need rules there: into DOCKER-USER if there is one, which Docker keeps for that.
+ */
+function openings(bridge: string, facts: HostFacts): Rule[] {
+  const policy = (chain: string) =>
+    facts.iptables.some(({ table, line }) => table === 'filter' && line.startsWith(`:${chain} DROP`));
+  const user = facts.iptables.some(({ table, line }) => table === 'filter' && line.startsWith(':DOCKER-USER '));
+  const chain = user ? 'DOCKER-USER' : 'FORWARD';
+  const forward = [
+    `-i ${bridge} ${TAG} -j ACCEPT`,
+    `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT ${TAG} -j ACCEPT`,
+  ];
+  const input = ['-p udp -m udp --dport 53', '-p tcp -m tcp --dport 53', '-p udp -m udp --dport 67'].map(
+    (match) => `-i ${bridge} ${match} ${TAG} -j ACCEPT`,
+  );
+  return [
+    ...(policy('FORWARD') ? forward.map((match): Rule => ({ table: 'filter', chain, match })) : []),
+    ...(policy('INPUT') ? input.map((match): Rule => ({ table: 'filter', chain: 'INPUT', match })) : []),
+  ];
+}
+
+/** What brings iptables to what the networks need; rules of ours that no network needs any more go. */
+export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
+  const checksums = networks.filter((network) => network.dhcp).map((network) => checksumRule(network.name));
+  const opened = networks.flatMap((network) => openings(network.name, facts));
+  const present = ownRules(facts);
+  const missing = (rules: Rule[]) => rules.filter((rule) => !present.some((candidate) => same(candidate, rule)));
+  const wanted = [...checksums, ...opened];
+  const stale = present.filter((rule) => !wanted.some((candidate) => same(candidate, rule)));
+  return [
+    step('delete', stale),
+    step('append', missing(checksums)),
+    // Inserted one after the other at the head, so the last comes first: reversed keeps the order above.
+    step('insert', missing(opened).reverse()),
+  ].flat();
+}
+
+/** Every rule of ours, whichever network it was for. */
+export function planRulesDown(facts: HostFacts): Step[] {
+  return step('delete', ownRules(facts));
+}
+
+/** Our rules among those that iptables-save lists: those with our comment. */
+export function ownRules(facts: HostFacts): Rule[] {
+  return facts.iptables.flatMap(({ table, line }) => {
+    const match = /^-A (\S+) (.*)$/.exec(line);
+    if (!match?.[2]?.includes(TAG) || (table !== 'mangle' && table !== 'filter')) return [];
+    return [{ table, chain: match[1] as string, match: match[2] }];
+  });
+}
+
+const same = (a: Rule, b: Rule): boolean => a.table === b.table && a.chain === b.chain && a.match === b.match;
+
+const step = (action: 'insert' | 'append' | 'delete', rules: Rule[]): Step[] =>
+  rules.length > 0 ? [{ kind: 'rules', action, rules }] : [];

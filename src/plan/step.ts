@@ -1,0 +1,123 @@
+/**
+ * What a plan is made of: plain data, one step per effect, in the order of application. src/system/apply.ts carries a step out
+ * and knows how to take it back.
+ */
+export interface IpStep {
+  kind: 'ip';
+  /** Lines for `ip -batch`. */
+  commands: string[];
+  /** Lines that take them back. */
+  undo: string[];
+}
+
+export interface SysctlStep {
+  kind: 'sysctl';
+  key: string;
+  before: string;
+  value: string;
+}
+
+export interface NftStep {
+  kind: 'nft';
+  /** One transaction in nft(8) syntax. */
+  script: string;
+  /** One transaction that puts back what was there. */
+  undo: string;
+}
+
+/** A rule in the words that iptables-save prints. */
+export interface Rule {
+  table: 'mangle' | 'filter';
+  chain: string;
+  match: string;
+}
+
+export interface RulesStep {
+  kind: 'rules';
+  /** `insert` puts rules before everyone else's, `append` behind, `delete` removes them. */
+  action: 'insert' | 'append' | 'delete';
+  rules: Rule[];
+}
+
+export interface FileStep {
+  kind: 'file';
+  path: string;
+  /** null: the file is not there. */
+  before: string | null;
+  /** null: the file is to be removed. */
+  content: string | null;
+}
+
+export interface DnsmasqStep {
+  kind: 'dnsmasq';
+  action: 'start' | 'restart' | 'stop';
+  network: string;
+  /** Directories that it watches: it follows only those that are there when it starts. */
+  directories: string[];
+}
+
+export interface ResolverStep {
+  kind: 'resolver';
+  how: 'resolved' | 'resolvconf';
+  action: 'set' | 'clear';
+  bridge: string;
+  address: string;
+  domains: string[];
+}
+
+export type Step = IpStep | SysctlStep | NftStep | RulesStep | FileStep | DnsmasqStep | ResolverStep;
+
+export interface Plan {
+  steps: Step[];
+  /** Worth knowing, nothing wrong. */
+  warnings: string[];
+  /** Why this must not be applied; empty when it may be. */
+  refusals: string[];
+}
+
+/** One line about a step, for people. */
+export function describe(step: Step): string[] {
+  switch (step.kind) {
+    case 'ip':
+      return step.commands.map((command) => `ip ${command}`);
+    case 'sysctl':
+      return [`sysctl ${step.key}: ${step.before} -> ${step.value}`];
+    case 'nft':
+      return [
+        'nft table inet nethooks:',
+        ...step.script
+          .trimEnd()
+          .split('\n')
+          .map((line) => `    ${line}`),
+      ];
+    case 'rules':
+      return step.rules.map(({ table, chain, match }) => `iptables -t ${table} ${FLAG[step.action]} ${chain} ${match}`);
+    case 'file':
+      return fileDiff(step);
+    case 'dnsmasq':
+      return [`${step.action} dnsmasq for ${step.network}`];
+    case 'resolver':
+      return [
+        step.action === 'set'
+          ? `${step.how}: ask ${step.address} (${step.bridge}) for ${step.domains.join(', ')}`
+          : `${step.how}: no longer ask ${step.address} (${step.bridge})`,
+      ];
+  }
+}
+
+const FLAG = { insert: '-I', append: '-A', delete: '-D' } as const;
+
+/** Which lines a file gains and loses; enough for files whose change is a block in one place. */
+function fileDiff({ path, before, content }: FileStep): string[] {
+  if (content === null) return [`remove ${path}`];
+  const [old, wanted] = [(before ?? '').split('\n'), content.split('\n')];
+  let head = 0;
+  while (head < old.length && head < wanted.length && old[head] === wanted[head]) head++;
+  let tail = 0;
+  while (tail < old.length - head && tail < wanted.length - head && old.at(-1 - tail) === wanted.at(-1 - tail)) tail++;
+  return [
+    `${before === null ? 'write' : 'change'} ${path}:`,
+    ...old.slice(head, old.length - tail).flatMap((line) => (line === '' ? [] : [`  - ${line}`])),
+    ...wanted.slice(head, wanted.length - tail).flatMap((line) => (line === '' ? [] : [`  + ${line}`])),
+  ];
+}

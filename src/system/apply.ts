@@ -1,0 +1,117 @@
+/** Carries a plan out. A step that fails takes the earlier ones back, last first; the first error is the one that is thrown. */
+import { writeFileSync } from 'node:fs';
+import { NethooksError } from '../errors.ts';
+import { describe, type Rule, type RulesStep, type Step } from '../plan/step.ts';
+import { startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
+import { type Exec, must } from './exec.ts';
+import { removeFile, writeAtomically } from './files.ts';
+import { applyResolver } from './resolver.ts';
+
+/** What carrying out needs to know beside the steps. */
+export interface Applying {
+  exec: Exec;
+  /** Is told what could not be taken back. */
+  log: (line: string) => void;
+  /** Whether to wait for services to be up; at boot that would be waiting for ourselves (systemd.special(7), networking). */
+  wait: boolean;
+}
+
+/** @throws NethooksError naming the step that failed; everything before it has been taken back then */
+export function applySteps(how: Applying, steps: Step[]): void {
+  const done: Step[] = [];
+  for (const step of steps) {
+    try {
+      apply(how, step);
+      done.unshift(step);
+    } catch (cause) {
+      // A step may have done half of its work, so it is taken back too; what it had not done yet cannot be, which is no news.
+      takeBack({ ...how, log: () => undefined }, step);
+      for (const undoing of done) takeBack(how, undoing);
+      restartOld(how, [step, ...done]);
+      throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
+    }
+  }
+}
+
+function apply({ exec, wait }: Applying, step: Step): void {
+  switch (step.kind) {
+    case 'ip':
+      batch(exec, step.commands);
+      break;
+    case 'sysctl':
+      writeFileSync(`/proc/sys/${step.key}`, step.value);
+      break;
+    case 'nft':
+      must(exec, 'nft', ['-f', '-'], { input: step.script });
+      break;
+    case 'rules':
+      rules(exec, step);
+      break;
+    case 'file':
+      if (step.content === null) removeFile(step.path);
+      else writeAtomically(step.path, step.content);
+      break;
+    case 'dnsmasq':
+      if (step.action !== 'start') stopDnsmasq(exec, step.network);
+      if (step.action !== 'stop') startDnsmasq(exec, step, wait);
+      break;
+    case 'resolver':
+      applyResolver(exec, step);
+  }
+}
+
+function takeBack(how: Applying, step: Step): void {
+  try {
+    apply(how, invert(step));
+  } catch (error) {
+    how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The daemons that ran before and were to be restarted, with the configuration files that are back by now. */
+function restartOld(how: Applying, steps: Step[]): void {
+  for (const step of steps) {
+    if (step.kind !== 'dnsmasq' || step.action !== 'restart') continue;
+    try {
+      startDnsmasq(how.exec, step, how.wait);
+    } catch (error) {
+      how.log(`dnsmasq of network ${step.network} does not run: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+/** The step that undoes a step. */
+function invert(step: Step): Step {
+  switch (step.kind) {
+    case 'ip':
+      return { ...step, commands: step.undo, undo: step.commands };
+    case 'sysctl':
+      return { ...step, value: step.before, before: step.value };
+    case 'nft':
+      return { ...step, script: step.undo, undo: step.script };
+    case 'rules':
+      return { ...step, action: step.action === 'delete' ? 'append' : 'delete' };
+    case 'file':
+      return { ...step, content: step.before, before: step.content };
+    case 'dnsmasq':
+      // After a restart: stopped here, started by restartOld when its old configuration is back.
+      return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
+    case 'resolver':
+      return { ...step, action: step.action === 'set' ? 'clear' : 'set' };
+  }
+}
+
+function batch(exec: Exec, commands: string[]): void {
+  if (commands.length > 0) must(exec, 'ip', ['-batch', '-'], { input: `${commands.join('\n')}\n` });
+}
+
+/** All rules in one transaction per table. */
+function rules(exec: Exec, { action, rules }: RulesStep): void {
+  const flag = { insert: '-I', append: '-A', delete: '-D' }[action];
+  const section = (table: Rule['table']): string[] => {
+    const lines = rules.filter((rule) => rule.table === table).map(({ chain, match }) => `${flag} ${chain} ${match}`);
+    return lines.length > 0 ? [`*${table}`, ...lines, 'COMMIT'] : [];
+  };
+  const input = [...section('mangle'), ...section('filter'), ''].join('\n');
+  must(exec, 'iptables-restore', ['--noflush', '--wait'], { input });
+}

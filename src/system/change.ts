@@ -1,0 +1,62 @@
+/** One change to the host from beginning to end: lock, look, plan, apply, record. */
+import { NethooksError } from '../errors.ts';
+import type { HostFacts } from '../plan/facts.ts';
+import { type HostRecord, type HostWish, planFilesDown, planHost } from '../plan/host.ts';
+import type { Plan } from '../plan/step.ts';
+import { readRecord, writeRecord } from '../state/record.ts';
+import { type Applying, applySteps } from './apply.ts';
+import { type Exec, must } from './exec.ts';
+import { gatherFacts } from './facts.ts';
+import { lockHost } from './lock.ts';
+
+export interface Change {
+  /** From what the record holds to what is wanted. */
+  wish: (record: HostRecord) => HostWish;
+  /** Also take back what outlives a reboot. */
+  files?: boolean;
+}
+
+/** What would be done now, without doing it. */
+export function planChange(
+  exec: Exec,
+  change: Change,
+): { plan: Plan; facts: HostFacts; record: HostRecord; wish: HostWish } {
+  const record = readRecord();
+  const wish = change.wish(record);
+  const facts = gatherFacts(exec, wish.networks, record.networks);
+  const plan = planHost(wish, facts, record);
+  if (change.files) plan.steps.push(...planFilesDown(facts));
+  return { plan, facts, record, wish };
+}
+
+/**
+ * Carries a change out and returns the plan that was applied. Only one at a time on a host; others wait.
+ * @param waitSeconds how long to wait for another nethooks
+ * @throws NethooksError when the plan is refused or a step fails; nothing is changed then
+ */
+export function changeHost(how: Applying, change: Change, waitSeconds: number): Plan {
+  const release = lockHost(how.exec, waitSeconds);
+  try {
+    const { plan, facts, record, wish } = planChange(how.exec, change);
+    if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
+    applySteps(how, plan.steps);
+    writeRecord(recordAfter(how.exec, plan, facts, record, wish));
+    return plan;
+  } finally {
+    release();
+  }
+}
+
+function recordAfter(exec: Exec, { steps }: Plan, facts: HostFacts, record: HostRecord, wish: HostWish): HostRecord {
+  const script = steps.find((step) => step.kind === 'nft')?.script;
+  const forwarding = steps.find((step) => step.kind === 'sysctl');
+  const listing = (): string => must(exec, 'nft', ['list', 'table', 'inet', 'nethooks']).stdout;
+  const none = wish.networks.length === 0;
+  return {
+    host: wish.host,
+    networks: wish.networks,
+    // How nft lists a table differs between versions: what it lists now is what it must still list next time.
+    nft: none || script === undefined ? record.nft : { script, listing: listing() },
+    ipForwardBefore: record.ipForwardBefore ?? (forwarding ? facts.ipForward : null),
+  };
+}

@@ -1,0 +1,79 @@
+/** Starting, stopping and telling the networks' dnsmasq daemons. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { NethooksError } from '../errors.ts';
+import type { DnsmasqFact } from '../plan/facts.ts';
+import { dnsmasqConf, dnsmasqPid } from '../plan/paths.ts';
+import type { DnsmasqStep } from '../plan/step.ts';
+import { type Exec, failure, must } from './exec.ts';
+import { readText } from './files.ts';
+import { listeners } from './listeners.ts';
+
+/** A network's dnsmasq as it is. */
+export function dnsmasqFact(network: string): DnsmasqFact {
+  return { conf: readText(dnsmasqConf(network)), pid: dnsmasqPidOf(network) };
+}
+
+/** The pid of a network's dnsmasq; null when it does not run. A pid that meanwhile is somebody else's does not count. */
+export function dnsmasqPidOf(network: string): number | null {
+  const pid = Number((readText(dnsmasqPid(network)) ?? '').trim());
+  if (!Number.isInteger(pid) || pid <= 1) return null;
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(dnsmasqConf(network)) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether systemd is PID 1 (sd_booted(3)). */
+export const underSystemd = (): boolean => existsSync('/run/systemd/system');
+
+/**
+ * Starts a network's dnsmasq: as nethooks-dnsmasq@NETWORK.service under systemd, so that it is not in the control group of
+ * whoever called us, else as its own daemon. It answers when this returns.
+ * @param wait false to leave systemd to it and return at once
+ * @throws NethooksError with dnsmasq's words, and the owner of the port if that was taken
+ */
+export function startDnsmasq(exec: Exec, { network, directories }: DnsmasqStep, wait: boolean): void {
+  for (const directory of directories) mkdirSync(directory, { recursive: true });
+  if (underSystemd()) {
+    must(exec, 'systemctl', ['restart', ...(wait ? [] : ['--no-block']), unit(network)]);
+    return;
+  }
+  const args = ['-C', dnsmasqConf(network)];
+  const result = exec('dnsmasq', args);
+  if (result.code !== 0) throw new NethooksError(failure('dnsmasq', args, result) + whoHolds(result.stderr));
+}
+
+/** Stops a network's dnsmasq and waits until it has gone. */
+export function stopDnsmasq(exec: Exec, network: string): void {
+  if (underSystemd()) must(exec, 'systemctl', ['stop', unit(network)]);
+  const pid = dnsmasqPidOf(network);
+  if (pid !== null) {
+    process.kill(pid, 'SIGTERM');
+    for (let waited = 0; dnsmasqPidOf(network) !== null; waited++) {
+      if (waited > 500) throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
+      sleep(2);
+    }
+  }
+  rmSync(dnsmasqPid(network), { force: true });
+}
+
+/** Has a network's dnsmasq read its reservations and hosts files again: additions it notices, removals it does not. */
+export function reloadDnsmasq(network: string): void {
+  const pid = dnsmasqPidOf(network);
+  if (pid !== null) process.kill(pid, 'SIGHUP');
+}
+
+const unit = (network: string): string => `nethooks-dnsmasq@${network}.service`;
+
+function whoHolds(words: string): string {
+  if (!/Address already in use/.test(words)) return '';
+  const port = /DHCP/.test(words) ? 67 : 53;
+  const owners = listeners().filter((listener) => listener.port === port);
+  return `; port ${port} is held by ${[...new Set(owners.map(({ owner }) => owner))].join(', ') || 'an unknown process'}`;
+}
+
+/** Blocks for some milliseconds; there is nothing else to do meanwhile. */
+export function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

@@ -1,0 +1,140 @@
+/** Looks at the host: everything a plan is made from. Reads only. */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { NetworkConfig } from '../config/types.ts';
+import { NethooksError } from '../errors.ts';
+import type { HostFacts, LinkFact, RouteFact } from '../plan/facts.ts';
+import { toAddress } from '../plan/ipv4.ts';
+import { LXC_DEFAULT_CONF, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
+import { upstreams } from '../plan/resolv-conf.ts';
+import { dnsmasqFact } from './dnsmasq.ts';
+import { type Exec, failure, must } from './exec.ts';
+import { readText, writeAtomically } from './files.ts';
+import { listeners } from './listeners.ts';
+import { resolverFact } from './resolver.ts';
+
+/**
+ * @param wanted networks that are to be up
+ * @param known networks that the record holds
+ * @throws NethooksError when a program that it asks is missing or fails
+ */
+export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): HostFacts {
+  const links = readLinks(exec);
+  const { routes, defaultDevice } = readRoutes();
+  const all = [...wanted, ...known];
+  const dnsmasq = Object.fromEntries(all.map(({ name }) => [name, dnsmasqFact(name)]));
+  const resolver = resolverFact(all.map((network) => network.name));
+  return {
+    links,
+    routes,
+    defaultDevice,
+    ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
+    nft: readTable(exec),
+    iptables: readIptables(exec),
+    files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
+    dnsmasq,
+    listeners: wanted.some(({ name }) => dnsmasq[name]?.pid === null) ? listeners() : [],
+    resolver,
+    upstreams: currentUpstreams(all, resolver.text),
+    lxcVersion: lxcVersion(exec),
+  };
+}
+
+/** The servers that the host asks, apart from ours: DHCP leases that our hook saw, then resolv.conf. */
+export function currentUpstreams(networks: NetworkConfig[], resolvConf: string | null): string[] {
+  return upstreams({
+    resolvConf: resolvConf ?? '',
+    resolvedUplink: readText('/run/systemd/resolve/resolv.conf'),
+    own: networks.map((network) => network.address),
+    leases: readLeases(),
+  });
+}
+
+/** One file per interface, written by the dhclient hook. */
+function readLeases(): string[][] {
+  const directory = join(RUN, 'upstreams.d');
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => !name.startsWith('.'))
+    .sort()
+    .map((name) => (readText(join(directory, name)) ?? '').split(/\s+/).filter((word) => word !== ''));
+}
+
+interface IpLink {
+  ifname: string;
+  address?: string;
+  mtu: number;
+  flags: string[];
+  ifalias?: string;
+  master?: string;
+  linkinfo?: { info_kind?: string };
+  addr_info: { family?: string; local?: string; prefixlen?: number }[];
+}
+
+export function readLinks(exec: Exec): LinkFact[] {
+  const { stdout } = must(exec, 'ip', ['-json', '-details', 'address', 'show']);
+  return (JSON.parse(stdout) as IpLink[]).map((link) => ({
+    name: link.ifname,
+    kind: link.linkinfo?.info_kind ?? '',
+    mac: link.address ?? '',
+    mtu: link.mtu,
+    up: link.flags.includes('UP'),
+    alias: link.ifalias ?? '',
+    master: link.master ?? '',
+    addresses: link.addr_info
+      .filter(({ family }) => family === 'inet')
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  }));
+}
+
+/**
+ * The main table from /proc/net/route, whose numbers are little-endian hexadecimal (proc(5)): no process needed. Routes wider than
+ * a /8 say where the rest of the world is (a VPN halves 0.0.0.0/0), not that a subnet is in use.
+ */
+export function readRoutes(): { routes: RouteFact[]; defaultDevice: string | null } {
+  const address = (hex: string): number => Number.parseInt((hex.match(/../g) ?? []).reverse().join(''), 16);
+  const all = readFileSync('/proc/net/route', 'utf8')
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [device, destination, , , , , , mask] = line.split('\t');
+      if (!device || !destination || !mask) return [];
+      const prefix = address(mask).toString(2).replaceAll('0', '').length;
+      return [{ device, prefix, destination: `${toAddress(address(destination))}/${prefix}` }];
+    });
+  return {
+    routes: all.filter(({ prefix }) => prefix >= 8).map(({ device, destination }) => ({ device, destination })),
+    defaultDevice: all.find(({ prefix }) => prefix === 0)?.device ?? null,
+  };
+}
+
+function readTable(exec: Exec): string | null {
+  const args = ['list', 'table', 'inet', 'nethooks'];
+  const result = exec('nft', args);
+  if (result.code === 0) return result.stdout;
+  if (/No such file or directory/.test(result.stderr)) return null;
+  throw new NethooksError(failure('nft', args, result));
+}
+
+function readIptables(exec: Exec): HostFacts['iptables'] {
+  let table = '';
+  return must(exec, 'iptables-save', [])
+    .stdout.split('\n')
+    .flatMap((line) => {
+      if (line.startsWith('*')) table = line.slice(1);
+      return /^(-A|:)/.test(line) ? [{ table, line }] : [];
+    });
+}
+
+/** LXC's version, remembered as long as its program is the same: asking takes a process. */
+function lxcVersion(exec: Exec): string | null {
+  const program = '/usr/bin/lxc-start';
+  const mtime = statSync(program, { throwIfNoEntry: false })?.mtimeMs;
+  if (mtime === undefined || !existsSync('/etc/lxc')) return null;
+  const memory = join(RUN, 'lxc-version');
+  const [stamp, known] = (readText(memory) ?? '').split(' ');
+  if (stamp === String(mtime) && known) return known;
+  const version = must(exec, program, ['--version']).stdout.trim();
+  writeAtomically(memory, `${mtime} ${version}`);
+  return version;
+}

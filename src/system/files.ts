@@ -1,0 +1,61 @@
+/** Reading and writing files of the host (never below a container's root: that is rootfs.ts). */
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** A file's text, or null when it is not there. Throws on anything else, such as a directory in its place. */
+export function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/**
+ * Replaces a file whole: readers see the old text or the new, never a part. The temporary name begins with a dot, which
+ * dnsmasq's hostsdir and run-parts skip. Missing directories are made.
+ * @param mode of the new file; default: the mode of the file it replaces, else 0644
+ */
+export function writeAtomically(path: string, text: string, mode?: number): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.nethooks`);
+  const wanted = mode ?? currentMode(path) ?? 0o644;
+  try {
+    writeFileSync(temporary, text, { mode: wanted });
+    chmodSync(temporary, wanted); // the umask of a hook's caller must not hide the file from dnsmasq
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Writes only if the text differs; true when it wrote. */
+export function ensureText(path: string, text: string, mode?: number): boolean {
+  if (readText(path) === text) return false;
+  writeAtomically(path, text, mode);
+  return true;
+}
+
+/** Removes a file if it is there; true when it was. */
+export function removeFile(path: string): boolean {
+  try {
+    rmSync(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function currentMode(path: string): number | undefined {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+  return mode === undefined ? undefined : mode & 0o7777;
+}
+
+/** Whether an error of node:fs says that the path does not exist. */
+export function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
