@@ -77,7 +77,7 @@ function connect(
 
 /** Names and reservations vanish again, and addresses that were not the container's before. */
 function undo(name: string, reserved: { address: string; fresh: boolean; network: string; ifname: string }[]): void {
-  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) return forget(name);
+  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) forget(name);
   for (const { fresh, network, ifname, address } of reserved)
     if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
 }

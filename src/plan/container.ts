@@ -1,7 +1,7 @@
 /** From a container's LXC configuration to what its networks need: pure. */
 import type { NetworkConfig } from '../config/types.ts';
 import { macFor } from './bridge.ts';
-import { contains } from './ipv4.ts';
+import { cidr, contains } from './ipv4.ts';
 import type { LxcNic } from './lxc-config.ts';
 
 /** A network interface of a container on one of our networks. */
@@ -50,14 +50,34 @@ export function attach({ nic, network }: Joining, address: string): Attachment {
   };
 }
 
-/** Lines for `ip -batch` in the container's network namespace. The default route goes through the first interface. */
+/** Our nexthop objects' ids begin here, far from what a routing daemon in the container counts up from. */
+const NEXTHOP_BASE = 0x6e680000;
+
+/**
+ * Lines for `ip -batch` in the container's network namespace. The default route goes through the first interface.
+ *
+ * A DHCP client in the container begins by dropping every address (udhcpc's `deconfig`), and with an interface's last address
+ * the kernel drops its routes, for as long as the lease takes. So the address is anchored: it is on `lo` as well, and a
+ * second set of routes hangs on nexthop objects (ip-nexthop(8)), which outlive addresses and go when the link goes.
+ */
 export function attachCommands(attachments: Attachment[]): string[] {
-  return attachments.flatMap(({ ifname, address, prefix, gateway, mac, setMac }, index) => [
-    ...(setMac ? [`link set dev ${ifname} address ${mac}`] : []),
-    `link set dev ${ifname} up`,
-    `addr replace ${address}/${prefix} broadcast + dev ${ifname}`,
-    ...(index === 0 ? [`route replace default via ${gateway} dev ${ifname}`] : []),
-  ]);
+  return attachments.flatMap(({ ifname, address, prefix, gateway, mac, setMac }, index) => {
+    const link = NEXTHOP_BASE + 2 * index;
+    return [
+      ...(setMac ? [`link set dev ${ifname} address ${mac}`] : []),
+      `link set dev ${ifname} up`,
+      `addr replace ${address}/${prefix} broadcast + dev ${ifname}`,
+      `addr replace ${address}/32 dev lo scope host`,
+      `nexthop replace id ${link} dev ${ifname}`,
+      `route replace ${cidr(address, prefix)} nhid ${link} src ${address} metric ${1000 + index}`,
+      ...(index === 0
+        ? [
+            `nexthop replace id ${link + 1} via ${gateway} dev ${ifname}`,
+            `route replace default nhid ${link + 1} src ${address}`,
+          ]
+        : []),
+    ];
+  });
 }
 
 /** A container's name as a DNS name (RFC 1123), or null when it cannot be one: `my_db` becomes `my-db`. */
