@@ -3,7 +3,7 @@ import { execa } from 'execa';
 import enterScript from '../../templates/throwaway-host/enter.sh.mustache' with { type: 'text' };
 
 export interface RunOptions {
-  /** Its standard input; otherwise empty. */
+  /** Its standard input; without it, /dev/null. */
   readonly input?: string;
   /** Default: 30 000 ms. */
   readonly timeoutMs?: number;
@@ -43,14 +43,25 @@ const environment = {
   HOME: '/root',
   LANG: 'C.UTF-8',
   TERM: 'dumb',
+  // With a socket as its stdin, as node makes them, bash takes itself for a login over the network and reads ~/.bashrc.
+  SHLVL: '1',
 };
 
-/** The argv that runs `argv` in the host, or on the far side of its uplinks. The network namespace of that is init's fd 9. */
-export function enter(target: Target, argv: readonly string[], cwd: string, internet: boolean): Enter {
+/**
+ * The argv that runs `argv` in the host, or on the far side of its uplinks; the network namespace of that is init's fd 9.
+ * @param stdin `pipe` puts a pipe in between; by default the command gets what the caller gives
+ */
+export function enter(
+  target: Target,
+  argv: readonly string[],
+  cwd: string,
+  internet: boolean,
+  stdin: 'pipe' | '' = '',
+): Enter {
   const net = internet ? `/proc/${target.pid}/fd/9` : '';
   return {
     file: 'sh',
-    args: ['-c', enterScript, 'enter', String(target.pid), target.id, net, cwd, ...argv],
+    args: ['-c', enterScript, 'enter', String(target.pid), target.id, net, cwd, stdin, ...argv],
     env: { ...environment },
   };
 }
@@ -65,12 +76,18 @@ export async function run(
   options: RunOptions,
   internet: boolean,
 ): Promise<RunResult> {
-  const { file, args, env } = enter(target, argv, options.cwd ?? '/', internet);
+  const { file, args, env } = enter(
+    target,
+    argv,
+    options.cwd ?? '/',
+    internet,
+    options.input === undefined ? '' : 'pipe',
+  );
   const timeoutMs = options.timeoutMs ?? 30_000;
   const child = execa(file, args, {
     env: { ...env, ...options.env },
     extendEnv: false,
-    input: options.input ?? '',
+    ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
     reject: false,
     stripFinalNewline: false,
     detached: true, // a process group of its own, so that a timeout reaches more than nsenter

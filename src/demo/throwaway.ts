@@ -53,12 +53,14 @@ export async function startThrowawayHost(options: ThrowawayOptions = {}): Promis
   const id = `nethooks-${process.pid}-${++counter}`;
   const links = uplinks(options.uplinks ?? 1);
   const line = await lifeline();
-  const supervisor = spawn('unshare', ['--mount', 'sh', '-c', superviseScript, 'throwaway-host', initScript], {
+  const supervisor = spawn('unshare', ['--mount', 'sh', '-c', 'eval "$NETHOOKS_SUPERVISE"', 'throwaway-host'], {
     // A session of its own: Ctrl-C in the terminal must not take it down before it has cleaned up.
     detached: true,
     stdio: [line.far, 'pipe', 'pipe'],
     env: {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      NETHOOKS_SUPERVISE: superviseScript,
+      NETHOOKS_INIT: initScript,
       NETHOOKS_ID: id,
       NETHOOKS_HOSTNAME: options.hostname ?? 'throwaway',
       NETHOOKS_UPLINKS: uplinkLines(links),
