@@ -108,11 +108,14 @@ beforeEach(() => {
 afterEach(async () => {
   await stop(container);
   container = null;
-  // Whatever a test did: nothing outside of the root was read from, written to, made or given away.
-  expect(readdirSync(outside).sort()).toEqual(['secret']);
-  expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe(SECRET);
-  expect(statSync(join(outside, 'secret'))).toMatchObject({ uid: 0, gid: 0, mode: 0o100644 });
-  rmSync(base, { recursive: true, force: true });
+  try {
+    // Whatever a test did: nothing outside of the root was read from, written to, made or given away.
+    expect(readdirSync(outside).sort()).toEqual(['secret']);
+    expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe(SECRET);
+    expect(statSync(join(outside, 'secret'))).toMatchObject({ uid: 0, gid: 0, mode: 0o100644 });
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
 });
 
 async function stop(child: ChildProcess | null): Promise<void> {
