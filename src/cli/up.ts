@@ -1,6 +1,6 @@
 /** `nethooks up` and `nethooks plan`. */
 
-import { refresh } from '../config/cache.ts';
+import { currentConfig } from '../config/cache.ts';
 import type { Config } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostWish } from '../plan/host.ts';
@@ -55,9 +55,9 @@ export function changeTo({ host, networks }: Config): Change {
   return { wish: () => wish };
 }
 
-/** The configuration named with --config, else the host's, read anew and kept for the hooks. */
+/** The configuration named with --config, else the host's. */
 export async function configuration(file: string | undefined): Promise<Config> {
-  if (file === undefined) return refresh();
+  if (file === undefined) return currentConfig();
   const { loadConfig } = await import('../config/load.ts');
   return loadConfig(file);
 }

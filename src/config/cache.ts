@@ -25,7 +25,7 @@ export async function currentConfig(): Promise<Config> {
 }
 
 /** Reads the configuration and keeps the result for hooks; without root, or on a read-only /run, it is only read. */
-export async function refresh(): Promise<Config> {
+async function refresh(): Promise<Config> {
   const { loadConfig } = await import('./load.ts');
   const config = loadConfig();
   const cache: Cache = { version: NETHOOKS_VERSION, source: stamp(config.source), config };

@@ -2,10 +2,10 @@
 import dnsmasqTemplate from '../../templates/dnsmasq.conf.mustache' with { type: 'text' };
 import type { NetworkConfig } from '../config/types.ts';
 import { mtuOf } from './bridge.ts';
-import type { HostFacts, Listener } from './facts.ts';
+import type { HostFacts } from './facts.ts';
 import { netmask } from './ipv4.ts';
 import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
-import type { FileStep, Plan, Step } from './step.ts';
+import type { FileStep, Step } from './step.ts';
 import { fill } from './template.ts';
 
 /** Whether a network needs a dnsmasq at all. */
@@ -41,7 +41,7 @@ export const upstreamsFile = (upstreams: string[]): string =>
   upstreams.map((server) => `nameserver ${server}\n`).join('');
 
 /** Configuration files first, then the daemons whose configuration changed or that do not run. */
-export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Plan {
+export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const wanted = networks.filter(served);
   const files: FileStep[] = [];
   const write = (path: string, before: string | null, content: string): void => {
@@ -49,38 +49,16 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Plan {
   };
   if (wanted.length > 0) write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, upstreamsFile(facts.upstreams));
   const daemons: Step[] = [];
-  const refusals: string[] = [];
   for (const network of wanted) {
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
     const conf = dnsmasqConfig(network, wanted, facts);
     write(dnsmasqConf(network.name), fact.conf, conf);
-    if (fact.pid === null) refusals.push(...taken(network, facts.listeners));
     const directories = [dhcpHostsDir(network.name), namesDir(network.domain), STATE];
     const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
     else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
   }
-  return { steps: [...files, ...daemons], warnings: [], refusals };
-}
-
-/** Who already answers where this network's dnsmasq is to listen. */
-function taken(network: NetworkConfig, listeners: Listener[]): string[] {
-  const everywhere = ['0.0.0.0', '::'];
-  return (
-    listeners
-      .filter((listener) => (listener.port === 53 ? network.dns : network.dhcp !== null))
-      // UDP sockets on the wildcard can be shared (SO_REUSEADDR); a TCP listener there cannot.
-      .filter(
-        (listener) =>
-          listener.address === network.address ||
-          (listener.protocol === 'tcp' && everywhere.includes(listener.address)),
-      )
-      .map(
-        ({ protocol, address, port, owner }) =>
-          `network ${network.name}: ${owner} listens on ${address}:${port}/${protocol}, where its dnsmasq has to; ` +
-          `bind that to other addresses, or set ${port === 53 ? 'dns' : 'dhcp'} = false`,
-      )
-  );
+  return [...files, ...daemons];
 }
 
 /** Stops a network's dnsmasq and removes its configuration. */

@@ -22,16 +22,6 @@ export interface RouteFact {
   device: string;
 }
 
-/** A socket that listens on port 53 or 67. */
-export interface Listener {
-  protocol: 'udp' | 'tcp';
-  /** 0.0.0.0 or :: for all. */
-  address: string;
-  port: number;
-  /** Who: `named (pid 812)`, or `an unknown process`. */
-  owner: string;
-}
-
 export interface DnsmasqFact {
   conf: string | null;
   /** null when none of ours runs. */
@@ -64,7 +54,6 @@ export interface HostFacts {
   files: Record<string, string | null>;
   /** By network. */
   dnsmasq: Record<string, DnsmasqFact>;
-  listeners: Listener[];
   resolver: ResolverFact;
   /** Servers the host itself asks, none of them ours. */
   upstreams: string[];

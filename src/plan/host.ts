@@ -4,7 +4,7 @@ import type { HostConfig, NetworkConfig } from '../config/types.ts';
 import { planBridge, planBridgeDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
 import type { HostFacts } from './facts.ts';
-import { type NftRecord, planFirewall, planFirewallDown } from './firewall.ts';
+import { planFirewall, planFirewallDown } from './firewall.ts';
 import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
 import { SYSCTL_FILE } from './paths.ts';
 import { planResolver } from './resolver.ts';
@@ -15,7 +15,6 @@ import type { Plan, Step } from './step.ts';
 export interface HostRecord {
   host: HostConfig;
   networks: NetworkConfig[];
-  nft: NftRecord | null;
   /** The value of net.ipv4.ip_forward that we found when we set it; null when it was set already. */
   ipForwardBefore: string | null;
 }
@@ -23,7 +22,6 @@ export interface HostRecord {
 export const EMPTY_RECORD: HostRecord = {
   host: { firewall: 'auto', resolver: 'auto' },
   networks: [],
-  nft: null,
   ipForwardBefore: null,
 };
 
@@ -46,9 +44,9 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
     ...networks.map((network) => planBridge(network, facts, previous(network.name))),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
-    only(none ? planFirewallDown(facts) : planFirewall(networks, facts, record.nft)),
+    only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     only(none ? planRulesDown(facts) : planRules(networks, facts)),
-    planDnsmasq(networks, facts),
+    only(planDnsmasq(networks, facts)),
     planResolver(wish.host, networks, facts),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
     ...stale.map((old) => planBridgeDown(old.name, [`${old.address}/${old.prefix}`], facts)),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Config, NetworkConfig } from '../config/types.ts';
 import { dnsName } from '../plan/container.ts';
 import type { HostFacts } from '../plan/facts.ts';
-import { activeUplinks } from '../plan/firewall.ts';
+import { activeUplinks, parseListing, wantedTable } from '../plan/firewall.ts';
 import { toNumber } from '../plan/ipv4.ts';
 import { leasesFile, namesDir } from '../plan/paths.ts';
 import { checksumRule, ownRules } from '../plan/rules.ts';
@@ -73,7 +73,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
 }
 
 function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus {
-  const { name, address, prefix, subnet, reserve } = network;
+  const { name, address, prefix, reserve } = network;
   const link = facts.links.find((candidate) => candidate.name === name);
   const checksum = checksumRule(name);
   const held = listAddresses(storeOf(name));
@@ -84,13 +84,22 @@ function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus 
     bridge: link?.kind === 'bridge' && link.up && link.addresses.includes(`${address}/${prefix}`),
     uplinks: network.uplinks === '*' ? ['*'] : activeUplinks(network, facts.links),
     defaultDevice: facts.defaultDevice,
-    masquerade: network.masquerade && (facts.nft?.includes(subnet) ?? false),
+    masquerade: masquerades(network, facts),
     checksum: ownRules(facts).some((rule) => rule.chain === checksum.chain && rule.match === checksum.match),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: toNumber(reserve.to) - toNumber(reserve.from) + 1 },
     containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder.id, holder.ifname)),
     leases: readLeases(name),
   };
+}
+
+/** Whether the kernel has the rules, and the network in the set that they ask. */
+function masquerades(network: NetworkConfig, facts: HostFacts): boolean {
+  const { sets, chains } = parseListing(facts.nft ?? '');
+  const { postrouting } = wantedTable([network], facts.links).chains;
+  const set = network.uplinks === '*' ? sets.subnets : sets.uplinks;
+  const there = chains.postrouting?.join('\n') === postrouting?.rules.join('\n');
+  return there && (set?.some((element) => element.split(' ')[0] === network.subnet) ?? false);
 }
 
 function containerStatus(network: NetworkConfig, address: string, id: string, ifname: string): ContainerStatus {

@@ -5,7 +5,7 @@ import { type HostRecord, type HostWish, planFilesDown, planHost } from '../plan
 import type { Plan } from '../plan/step.ts';
 import { readRecord, writeRecord } from '../state/record.ts';
 import { type Applying, applySteps } from './apply.ts';
-import { type Exec, must } from './exec.ts';
+import type { Exec } from './exec.ts';
 import { gatherFacts } from './facts.ts';
 import { lockHost } from './lock.ts';
 
@@ -40,23 +40,14 @@ export function changeHost(how: Applying, change: Change, waitSeconds: number): 
     const { plan, facts, record, wish } = planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
     applySteps(how, plan.steps);
-    writeRecord(recordAfter(how.exec, plan, facts, record, wish));
+    writeRecord(recordAfter(plan, facts, record, wish));
     return plan;
   } finally {
     release();
   }
 }
 
-function recordAfter(exec: Exec, { steps }: Plan, facts: HostFacts, record: HostRecord, wish: HostWish): HostRecord {
-  const script = steps.find((step) => step.kind === 'nft')?.script;
-  const forwarding = steps.find((step) => step.kind === 'sysctl');
-  const listing = (): string => must(exec, 'nft', ['list', 'table', 'inet', 'nethooks']).stdout;
-  const none = wish.networks.length === 0;
-  return {
-    host: wish.host,
-    networks: wish.networks,
-    // How nft lists a table differs between versions: what it lists now is what it must still list next time.
-    nft: none || script === undefined ? record.nft : { script, listing: listing() },
-    ipForwardBefore: record.ipForwardBefore ?? (forwarding ? facts.ipForward : null),
-  };
+function recordAfter({ steps }: Plan, facts: HostFacts, record: HostRecord, { host, networks }: HostWish): HostRecord {
+  const forwarding = steps.some((step) => step.kind === 'sysctl') ? facts.ipForward : null;
+  return { host, networks, ipForwardBefore: record.ipForwardBefore ?? forwarding };
 }

@@ -10,7 +10,6 @@ import { upstreams } from '../plan/resolv-conf.ts';
 import { dnsmasqFact } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { readText, writeAtomically } from './files.ts';
-import { listeners } from './listeners.ts';
 import { resolverFact } from './resolver.ts';
 
 /**
@@ -33,7 +32,6 @@ export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkC
     iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
     dnsmasq,
-    listeners: wanted.some(({ name }) => dnsmasq[name]?.pid === null) ? listeners() : [],
     resolver,
     upstreams: currentUpstreams(all, resolver.text),
     lxcVersion: lxcVersion(exec),

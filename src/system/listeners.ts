@@ -1,8 +1,16 @@
-/** Who listens on the DNS and DHCP ports. */
+/** Who listens on the DNS and DHCP ports: looked up only when a dnsmasq could not, because the kernel's tables are long to read. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import type { Listener } from '../plan/facts.ts';
 import { toAddress } from '../plan/ipv4.ts';
 import { readText } from './files.ts';
+
+export interface Listener {
+  protocol: 'udp' | 'tcp';
+  /** 0.0.0.0 or :: for all. */
+  address: string;
+  port: number;
+  /** Who: `named (pid 812)`, or `an unknown process`. */
+  owner: string;
+}
 
 const PORTS = [53, 67];
 const LISTEN = '0A';
