@@ -14,6 +14,7 @@ import { releaseAddress, reserveAddress } from '../state/address-store.ts';
 import { announce, forget, holderId, readKept, remember, storeOf } from '../state/container.ts';
 import { type Exec, must } from '../system/exec.ts';
 import { isMissing, readText } from '../system/files.ts';
+import { readInclude } from '../system/lxc-include.ts';
 import { writeBelowRoot } from '../system/rootfs.ts';
 import { type LxcEvent, parseLxcEvent } from './lxc-event.ts';
 import type { HookContext } from './run.ts';
@@ -85,7 +86,7 @@ function undo(name: string, reserved: { address: string; fresh: boolean; network
 /** The interfaces in the container's configuration; without one (lxc-execute) a single veth on the first network is assumed. */
 function readNics({ configFile }: LxcEvent, config: Config) {
   const text = configFile === null ? null : readText(configFile);
-  if (text !== null) return withIncludes(text, readText);
+  if (text !== null) return withIncludes(text, readInclude);
   return [{ index: 0, type: 'veth', link: config.networks[0]?.name ?? '', name: 'eth0', addresses: [], up: true }];
 }
 

@@ -1,7 +1,7 @@
 /** From a container's LXC configuration to what its networks need: pure. */
 import type { NetworkConfig } from '../config/types.ts';
 import { macFor } from './bridge.ts';
-import { cidr, contains } from './ipv4.ts';
+import { cidr, contains, isIPv4 } from './ipv4.ts';
 import type { LxcNic } from './lxc-config.ts';
 
 /** A network interface of a container on one of our networks. */
@@ -44,7 +44,7 @@ export function attach({ nic, network }: Joining, address: string): Attachment {
     ifname: nic.name,
     address,
     prefix: network.prefix,
-    gateway: nic.gateway ?? network.address,
+    gateway: nic.gateway && isIPv4(nic.gateway) ? nic.gateway : network.address,
     mac: nic.hwaddr ?? macFor(address),
     setMac: nic.hwaddr === undefined,
   };

@@ -60,10 +60,10 @@ export function silence(container: string, attachments: Attachment[]): void {
 /** Takes everything back that a container holds, as if it had never been. */
 export function forget(container: string): void {
   const attachments = [...readKept(container), ...(readRunning(container)?.attachments ?? [])];
-  for (const attachment of attachments) {
-    removeFile(reservation(container, attachment));
-    releaseAddress(storeOf(attachment.network), { id: holderId(container) }, attachment.address);
-  }
+  for (const attachment of attachments) removeFile(reservation(container, attachment));
+  // Without a hint: whatever it ever held goes, an address of an earlier range too.
+  for (const network of new Set(attachments.map((attachment) => attachment.network)))
+    releaseAddress(storeOf(network), { id: holderId(container) });
   silence(container, attachments);
   removeFile(keptRecord(container));
 }
