@@ -24,7 +24,7 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
  */
 export async function demo(options: DemoOptions): Promise<number> {
   const missing = whatIsMissing();
-  if (missing !== undefined) throw new NethooksError(missing);
+  if (missing !== undefined) throw new NethooksError(`demo: ${missing}`);
   const source = whereFrom();
   let signalled: keyof typeof SIGNALS | undefined;
   let host: ThrowawayHost | undefined;

@@ -33,8 +33,8 @@ export function whatIsMissing(uid = process.getuid?.(), has = installed): string
   const missing = NEEDED.filter(([program]) => !has(program));
   if (missing.length > 0) {
     const packages = [...new Set(missing.map(([, name]) => name))].join(' ');
-    return `the demo needs ${missing.map(([program]) => program).join(', ')}: apt install ${packages}`;
+    return `needs ${missing.map(([program]) => program).join(', ')}: apt install ${packages}`;
   }
-  if (uid !== 0) return 'the demo needs root, for namespaces of its own: sudo nethooks demo';
+  if (uid !== 0) return 'needs root for namespaces of its own: run it with sudo';
   return undefined;
 }

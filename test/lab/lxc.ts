@@ -1,0 +1,44 @@
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import { must, sh } from './host.ts';
+
+/**
+ * Makes LXC containers from the busybox template with the host's default.conf, and adds `config` to each one's configuration.
+ * The template takes half a second, so it is run once per host; further containers copy the first one's files.
+ */
+export async function createContainers(host: ThrowawayHost, names: readonly string[], config = ''): Promise<void> {
+  await sh(host, CREATE, names, { env: { EXTRA: config }, timeoutMs: 60_000 });
+}
+
+/** See {@link createContainers}. */
+export function createContainer(host: ThrowawayHost, name: string, config = ''): Promise<void> {
+  return createContainers(host, [name], config);
+}
+
+const CREATE = `
+model=/var/lib/lxc/.model
+for name; do
+  directory=/var/lib/lxc/$name
+  if [ -d $model ]; then
+    lxc-create -n "$name" -t none
+    cp -a $model/rootfs "$directory"
+    sed -n '/^lxc.rootfs.path/,$p' $model/config |
+      sed "s|^\\(lxc.rootfs.path\\) = .*|\\1 = dir:$directory/rootfs|; s|^\\(lxc.uts.name\\) = .*|\\1 = $name|" >>"$directory/config"
+  else
+    lxc-create -n "$name" -t busybox
+    mkdir $model.new
+    cp -a "$directory/rootfs" "$directory/config" $model.new
+    mv $model.new $model
+  fi
+  printf '%s\\n' "$EXTRA" >>"$directory/config"
+done
+`;
+
+/** Runs a command in a container and returns what it printed. Throws if it fails. */
+export function inContainer(host: ThrowawayHost, name: string, argv: readonly string[]): Promise<string> {
+  return must(host, ['lxc-attach', '-n', name, '--', ...argv]);
+}
+
+/** A container's init, as a PID in the host. */
+export async function containerPid(host: ThrowawayHost, name: string): Promise<number> {
+  return Number(await must(host, ['lxc-info', '-n', name, '-pH']));
+}
