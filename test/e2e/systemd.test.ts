@@ -1,0 +1,173 @@
+/** install.sh and what it installs on a real Debian with systemd, ifupdown, dhclient and LXC's own units: one machine's life. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bootDebian, type DebianHost, eventually } from './debian.ts';
+
+const UPSTREAM = '198.51.100.1';
+
+describe.sequential('on Debian with systemd', () => {
+  let debian: DebianHost;
+  const sh = (script: string, timeoutMs?: number) => debian.sh(script, timeoutMs);
+  /** What answers to a name, through the host's own resolver path. */
+  const resolved = async (name: string) => (await debian.run(['getent', 'ahostsv4', name])).stdout.split(/\s/)[0];
+  const active = (unit: string) => sh(`systemctl is-active ${unit}`);
+  const uplinks = async () =>
+    [...(await sh('nft list set inet nethooks uplinks')).matchAll(/"(.*?)"/g)].map((match) => match[1]).sort();
+
+  beforeAll(async () => {
+    debian = await bootDebian();
+  });
+  afterAll(async () => {
+    await debian?.close();
+  });
+
+  it('install.sh brings the missing packages and the network, enabled for the next boot', async () => {
+    expect((await debian.run(['sh', '-c', 'command -v nft dnsmasq lxc-start'])).stdout).toBe('');
+    const output = await sh('cd nethooks && ./install.sh', 120_000);
+    expect(output).toMatch(/install Debian packages for nethooks: nftables iptables dnsmasq-base\n/);
+    expect(output).toMatch(/install Debian packages for containers: lxc busybox-static iputils-ping\n/);
+    expect(output).toMatch(/enable nethooks.service\n/);
+    expect(output).toMatch(
+      /\nNext:\n {2}lxc-create -n test -t busybox\n {2}lxc-start test\n {2}ping -c 3 test\.lxc\n$/,
+    );
+    expect(await active('nethooks nethooks-dnsmasq@br0')).toBe('active\nactive\n');
+    expect(await sh('systemctl is-enabled nethooks')).toBe('enabled\n');
+  });
+
+  it('a second install.sh changes nothing', async () => {
+    const output = await sh('cd nethooks && ./install.sh');
+    expect(output).toMatch(/^nothing changed\n/);
+  });
+
+  it('the three commands that it names do what they say', async () => {
+    await sh('lxc-create -n test -t busybox && lxc-start test && ping -c 1 -W 2 test.lxc');
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh('lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
+  });
+
+  it('a container as a service of LXC, whose end takes nothing else with it', async () => {
+    await sh('lxc-create -n service -t busybox');
+    const pid = await sh('systemctl show --property MainPID nethooks-dnsmasq@br0');
+    await sh('systemctl start lxc@service');
+    expect(await eventually(async () => (await resolved('service.lxc')) === '10.0.0.3')).toBe(true);
+    await sh('ping -c 1 -W 2 service.lxc');
+    await sh('systemctl stop lxc@service');
+    expect(await eventually(async () => (await resolved('service.lxc')) === '')).toBe(true);
+    expect(await sh('systemctl show --property MainPID nethooks-dnsmasq@br0')).toBe(pid);
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+  });
+
+  it('ifup and ifdown fire our hooks: an interface becomes an uplink and stops to be one', async () => {
+    await sh(`cat >/etc/network/interfaces.d/eth1 <<'END'
+iface eth1 inet static
+    address 203.0.113.2/24
+iface eth1 inet6 manual
+END
+sed -i 's/^;uplinks.*/uplinks = eth0, eth1/' /etc/nethooks/nethooks.ini
+nethooks up`);
+    expect(await uplinks()).toEqual(['eth0']);
+    await sh('ifup eth1');
+    expect(await uplinks()).toEqual(['eth0', 'eth1']);
+    await sh('lxc-attach -n test -- ping -c 1 -W 2 203.0.113.1');
+    await sh('ifdown eth1');
+    expect(await uplinks()).toEqual(['eth0']);
+  });
+
+  it('a DHCP client of the host keeps our dnsmasq first in resolv.conf and tells it whom to ask', async () => {
+    const { machine } = debian;
+    const dhcp = ['--dhcp-range=203.0.113.100,203.0.113.110,1h', '--dhcp-option=3', `--dhcp-option=6,${UPSTREAM}`];
+    const options = [
+      '--conf-file=/dev/null',
+      '--port=0',
+      '--no-ping',
+      '--interface=eth1',
+      '--bind-interfaces',
+      '--user=root',
+    ];
+    const files = ['--pid-file=/run/internet-dhcp.pid', '--dhcp-leasefile=/run/internet-dhcp.leases'];
+    const server = await machine.internet(['dnsmasq', ...options, ...dhcp, ...files]);
+    expect(server).toMatchObject({ code: 0 });
+    await sh(
+      "printf 'iface eth1 inet dhcp\\n' >/etc/network/interfaces.d/eth1; echo 'nameserver 192.0.2.99' >/etc/resolv.conf; nethooks up; ifup eth1",
+    );
+    expect(await sh('grep ^nameserver /etc/resolv.conf')).toBe(`nameserver 10.0.0.1\nnameserver ${UPSTREAM}\n`);
+    expect(await sh('cat /run/nethooks/upstreams')).toContain(`nameserver ${UPSTREAM}\n`);
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    expect(await resolved('internet.example')).toBe(UPSTREAM);
+    await sh('ifdown eth1; rm /etc/network/interfaces.d/eth1');
+  });
+
+  it('after a reboot all of it is there, and containers that start at boot have their network', async () => {
+    await sh(
+      `echo 'nameserver ${UPSTREAM}' >/etc/resolv.conf; nethooks up; echo 'lxc.start.auto = 1' >>/var/lib/lxc/test/config`,
+    );
+    await debian.reboot();
+    expect(await sh('systemctl --failed --no-legend; systemctl is-system-running')).toBe('running\n');
+    expect(await active('nethooks nethooks-dnsmasq@br0 lxc')).toBe('active\nactive\nactive\n');
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh('ping -c 1 -W 2 test.lxc && lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
+    expect(await sh('nethooks plan')).toBe('nothing would change\n');
+  });
+
+  it('dnsmasq comes back when it dies', async () => {
+    await sh('kill -9 "$(systemctl show --property MainPID --value nethooks-dnsmasq@br0)"');
+    expect(await eventually(async () => (await resolved('test.lxc')) === '10.0.0.2')).toBe(true);
+  });
+
+  it('stopping the service takes the networks down, starting it brings them and the running containers back', async () => {
+    await sh('systemctl stop nethooks');
+    expect((await debian.run(['systemctl', 'is-active', 'nethooks-dnsmasq@br0'])).stdout).toBe('inactive\n');
+    expect((await debian.run(['nft', 'list', 'table', 'inet', 'nethooks'])).code).not.toBe(0);
+    await sh('systemctl start nethooks');
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh('lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
+  });
+
+  it('resolvconf installed later: the host goes on resolving names, also after a reboot', async () => {
+    await sh(
+      'DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install resolvconf && nethooks up',
+      60_000,
+    );
+    expect(await sh('readlink /etc/resolv.conf')).toMatch(/resolvconf/);
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await debian.reboot();
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh(
+      'apt-get -qq purge resolvconf && rm -f /etc/resolv.conf && echo "nameserver 198.51.100.1" >/etc/resolv.conf',
+    );
+  });
+
+  it('systemd-resolved installed later: its stub answers for containers, also after a reboot', async () => {
+    await sh(
+      'mkdir /etc/systemd/resolved.conf.d && echo "[Resolve]\nDNS=198.51.100.1" >/etc/systemd/resolved.conf.d/own.conf',
+    );
+    await sh('DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install systemd-resolved', 60_000);
+    // dbus-daemon learns of its user only after the package has started it, and it cannot take its name until then.
+    await sh('systemctl restart systemd-resolved && nethooks up');
+    expect(await sh('readlink /etc/resolv.conf')).toMatch(/systemd\/resolve/);
+    expect(await sh('resolvectl query --legend=no test.lxc')).toMatch(/^test\.lxc: 10\.0\.0\.2\b/);
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh('lxc-attach -n test -- nslookup internet.example');
+    await debian.reboot();
+    expect(await sh('systemctl --failed --no-legend; systemctl is-system-running')).toBe('running\n');
+    expect(await sh('resolvectl query --legend=no test.lxc')).toMatch(/^test\.lxc: 10\.0\.0\.2\b/);
+    expect(await sh('nethooks plan')).toBe('nothing would change\n');
+  });
+
+  it('install.sh --uninstall leaves what was there before, and no failed unit', async () => {
+    await sh('lxc-stop -k -n test && lxc-destroy test && lxc-destroy service');
+    const output = await sh('cd nethooks && ./install.sh --uninstall --purge');
+    expect(output).toMatch(/apt-get purge .*dnsmasq-base/);
+    expect(
+      await sh(
+        'systemctl --failed --no-legend; systemctl list-unit-files --no-legend "nethooks*" || systemctl is-system-running',
+      ),
+    ).toBe('running\n');
+    expect(
+      await sh('find / -xdev -iname "*nethooks*" ! -path "/root/*" ! -path "/proc/*"; grep -rl nethooks /etc || true'),
+    ).toBe('');
+    expect((await debian.run(['ip', 'link', 'show', 'br0'])).code).not.toBe(0);
+    expect(await resolved('internet.example')).toBe(UPSTREAM);
+    await debian.reboot();
+    expect(await sh('systemctl --failed --no-legend; systemctl is-system-running')).toBe('running\n');
+  });
+});
