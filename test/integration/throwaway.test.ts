@@ -78,7 +78,9 @@ describeLab('a throwaway host', () => {
   });
 
   it('snapshots the same text twice, and another after a change', async () => {
+    await sh(host, 'iptables -A OUTPUT -p icmp');
     const before = await snapshot(host);
+    await sh(host, 'sleep 1; busybox ping -c1 internet.example'); // another second, other counters
     expect(await snapshot(host)).toBe(before);
     expect(before).toContain('== /etc/sysctl.d/60-nethooks.conf\nnot there');
     await sh(host, 'nft add table inet other; touch /etc/resolv.conf');

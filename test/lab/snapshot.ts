@@ -35,7 +35,7 @@ done
 /** See {@link snapshot}; a function of its own so that tests can compare what they have listed themselves. */
 export function normalise(text: string): string {
   return text
-    .replaceAll(/^# (Generated|Completed) by .*\n/gm, '')
+    .replaceAll(/^# (Generated|Completed) .*\n/gm, '')
     .replaceAll(/\[\d+:\d+\]/g, '[0:0]')
     .replaceAll(/counter packets \d+ bytes \d+/g, 'counter packets 0 bytes 0')
     .replaceAll(/ expires \w+/g, '')
