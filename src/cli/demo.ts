@@ -37,8 +37,11 @@ export async function demo(options: DemoOptions): Promise<number> {
   try {
     const start = performance.now();
     host = await startThrowawayHost({ dns: true });
-    if (!signalled) await tell(host, source, start);
+    if (!signalled) await tell(host, source);
+    const took = performance.now() - start;
     if (!signalled && options.keep) await shell(host);
+    await host.close();
+    if (!signalled) say(`\n# All of it in ${duration(took)}; the throwaway host is gone.`);
   } catch (error) {
     // Once it is closed, whatever was running fails: that is no news.
     if (!signalled) throw error;
@@ -50,7 +53,7 @@ export async function demo(options: DemoOptions): Promise<number> {
 }
 
 /** Runs the steps one after the other. */
-async function tell(host: ThrowawayHost, source: Source, start: number): Promise<void> {
+async function tell(host: ThrowawayHost, source: Source): Promise<void> {
   const uplink = host.uplinks[0]?.address ?? '';
   say(
     `# A throwaway host in namespaces, with an uplink ${uplink} to an internet of its own. This machine is not touched.`,
@@ -59,8 +62,6 @@ async function tell(host: ThrowawayHost, source: Source, start: number): Promise
   for (const step of demoSteps(source, uplink, installed('ping') ? ['ping'] : ['busybox', 'ping'])) {
     await take(host, step);
   }
-  await host.close();
-  say(`# All of it in ${duration(performance.now() - start)}; the throwaway host is gone.`);
 }
 
 /** @throws NethooksError if the step does not do what it should */
@@ -69,7 +70,7 @@ async function take(host: ThrowawayHost, step: Step): Promise<void> {
   const started = performance.now();
   const run = step.internet ? host.internet : host.run;
   const result = await run(step.argv, step.cwd === undefined ? {} : { cwd: step.cwd });
-  const line = commandLine(step, performance.now() - started);
+  const line = commandLine(step, performance.now() - started, result.code);
   const wrong = complaint(step, result);
   if (wrong !== undefined) {
     throw new NethooksError(`demo: this step failed, ${wrong}:\n${line}\n${result.stdout}${result.stderr}`.trimEnd());

@@ -4,10 +4,10 @@ import type { Step } from './steps.ts';
 /** The column where the time stands, so that commands read as a list. */
 const TIME_COLUMN = 72;
 
-/** `$ command` with how long it took, as a comment: a line that can be pasted into a shell. */
-export function commandLine(step: Step, ms: number): string {
+/** `$ command`, and how long it took (and its exit status) as a comment: a line that can be pasted into a shell. */
+export function commandLine(step: Step, ms: number, code = 0): string {
   const words = step.internet ? ['internet', ...step.argv] : step.argv;
-  return `${`$ ${step.shown ?? words.map(quote).join(' ')}`.padEnd(TIME_COLUMN)} # ${duration(ms)}`;
+  return `${`$ ${step.shown ?? words.map(quote).join(' ')}`.padEnd(TIME_COLUMN)} # ${duration(ms)}${code === 0 ? '' : `, exit status ${code}`}`;
 }
 
 /** What a step printed, cut down to the lines it keeps; `…` stands for lines left out between them. */

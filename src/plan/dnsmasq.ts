@@ -3,7 +3,7 @@ import dnsmasqTemplate from '../../templates/dnsmasq.conf.mustache' with { type:
 import type { NetworkConfig } from '../config/types.ts';
 import { mtuOf } from './bridge.ts';
 import type { HostFacts } from './facts.ts';
-import { netmask } from './ipv4.ts';
+import { netmask, subnetOf, toAddress } from './ipv4.ts';
 import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
 import type { FileStep, Step } from './step.ts';
 import { fill } from './template.ts';
@@ -21,7 +21,7 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     address,
     domain,
     dns,
-    subnet: network.subnet,
+    reverseZones: reverseZones(address, network.prefix).join('/'),
     pidFile: dnsmasqPid(name),
     namesDir: namesDir(domain),
     resolvFile: dnsUpstream.length === 0 && UPSTREAMS,
@@ -34,6 +34,18 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     dnsServers: dns ? address : elsewhere.join(','),
     mtu: mtuOf(network, facts),
   });
+}
+
+/**
+ * The zones of a subnet's reverse names (RFC 1035 section 3.5), which are cut at octets only: a /20 takes sixteen, a /30 four.
+ * @param prefix in bits
+ */
+export function reverseZones(address: string, prefix: number): string[] {
+  const octets = Math.ceil(prefix / 8);
+  const size = 2 ** (32 - 8 * octets);
+  const { first, last } = subnetOf(address, prefix);
+  const zone = (start: number) => [...toAddress(start).split('.').slice(0, octets).reverse(), 'in-addr.arpa'].join('.');
+  return Array.from({ length: (last - first + 1) / size }, (_, index) => zone(first + index * size));
 }
 
 /** The servers that every dnsmasq forwards to, as a resolv.conf of its own; dnsmasq notices when it changes. */

@@ -1,0 +1,115 @@
+/**
+ * Connects a network namespace to networks: addresses, routes, names, resolv.conf. LXC's start-host is one caller; nothing in here
+ * knows who calls.
+ */
+import type { NetworkConfig } from '../config/types.ts';
+import { attach, attachCommands, dnsName, type Joining } from '../plan/container.ts';
+import { UPSTREAMS } from '../plan/paths.ts';
+import { parseResolvConf, renderResolvConf } from '../plan/resolv-conf.ts';
+import { releaseAddress, reserveAddress } from '../state/address-store.ts';
+import { announce, type ContainerRecord, forget, holderId, readKept, remember, storeOf } from '../state/container.ts';
+import { type Exec, must } from '../system/exec.ts';
+import { readText } from '../system/files.ts';
+import { writeBelowRoot } from '../system/rootfs.ts';
+
+/** What is to be connected. */
+export interface Connection {
+  /** The container's name, safe as a file name. */
+  name: string;
+  /** pid of its init. */
+  pid: number;
+  /** Its network namespace, an open file descriptor. */
+  namespace: number;
+  /** The directory that is its root. */
+  root: string;
+  joining: Joining[];
+}
+
+export interface ConnectContext {
+  exec: Exec;
+  log: (line: string) => void;
+}
+
+/**
+ * Sets everything up and remembers it. Names and resolv.conf are conveniences: what goes wrong with them is logged.
+ * @throws NethooksError when an interface cannot have its address; nothing is left then
+ */
+export function connect({ exec, log }: ConnectContext, connection: Connection): ContainerRecord {
+  const { name, pid, namespace, root, joining } = connection;
+  const reserved: Reserved[] = [];
+  try {
+    const kept = readKept(name);
+    const attachments = joining.map((one) => {
+      const hint = kept.find((old) => old.network === one.network.name && old.ifname === one.nic.name)?.address;
+      const reservation = reserve(name, one, hint);
+      reserved.push(reservation);
+      return attach(one, reservation.address);
+    });
+    // Names first: dnsmasq reads them while the interface is being set up.
+    convenience(log, 'names', () => announce(name, attachments));
+    inNamespace(exec, namespace, attachCommands(attachments));
+    convenience(log, 'resolv.conf', () => writeResolvConf(root, joining[0]?.network, log));
+    const record = { name, pid, attachments };
+    remember(record);
+    if (dnsName(name) === null) log(`${name} cannot be a DNS name (RFC 1123): it has an address, but no name`);
+    return record;
+  } catch (error) {
+    undo(name, reserved);
+    throw error;
+  }
+}
+
+interface Reserved {
+  address: string;
+  fresh: boolean;
+  network: string;
+  ifname: string;
+}
+
+function reserve(name: string, { nic, network, wanted }: Joining, hint: string | undefined): Reserved {
+  const holder = { id: holderId(name), ifname: nic.name };
+  const options = {
+    skip: [network.address],
+    ...(wanted === null ? {} : { wanted }),
+    ...(hint === undefined ? {} : { hint }),
+  };
+  const reservation = reserveAddress(storeOf(network.name), [network.reserve], holder, options);
+  return { ...reservation, network: network.name, ifname: nic.name };
+}
+
+/** Names and reservations vanish again, and addresses that were not the container's before. */
+function undo(name: string, reserved: Reserved[]): void {
+  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) forget(name);
+  for (const { fresh, network, ifname, address } of reserved)
+    if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
+}
+
+/** One process: nsenter becomes ip. */
+function inNamespace(exec: Exec, namespace: number, commands: string[]): void {
+  const input = `${commands.join('\n')}\n`;
+  must(exec, 'nsenter', ['--net=/proc/self/fd/3', 'ip', '-batch', '-'], { fd: namespace, input });
+}
+
+function writeResolvConf(root: string, network: NetworkConfig | undefined, log: (line: string) => void): void {
+  const nameservers = network?.dns ? [network.address] : servers(network);
+  if (!network || nameservers.length === 0) return;
+  const text = renderResolvConf({ nameservers, search: [network.domain], options: [] });
+  const { outcome, reason } = writeBelowRoot(root, ['etc'], 'resolv.conf', text);
+  if (outcome === 'left') log(`/etc/resolv.conf in the container is left as it is: ${reason}`);
+}
+
+/** Without DNS of ours: the servers from the configuration, else the host's, which a container reaches only if not on loopback. */
+function servers(network: NetworkConfig | undefined): string[] {
+  if (network && network.dnsUpstream.length > 0) return network.dnsUpstream;
+  const { nameservers } = parseResolvConf(readText(UPSTREAMS) ?? '');
+  return nameservers.filter((server) => !server.startsWith('127.') && server !== '::1');
+}
+
+/** What a container can do without: a failure is logged and the start goes on. */
+function convenience(log: (line: string) => void, what: string, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    log(`${what}: ${error instanceof Error ? error.message : error}`);
+  }
+}
