@@ -5,6 +5,9 @@
 # ifupdown-ng has no ADDRFAM: it calls once for all families.
 case ${IFACE-}:${ADDRFAM=inet} in lo:* | :*) exit 0 ;; *:inet | *:meta) ;; *) exit 0 ;; esac
 case $0 in *if-post-down*) event=if-post-down ;; *) event=if-up ;; esac
+# Nothing of ours is up. It stays so when an interface goes, as at shutdown, and also when one comes where systemd runs: there the
+# networks are nethooks.service's to start at boot, and whoever stopped it meant it.
+if [ ! -e /run/nethooks/record.json ] && { [ "$event" = if-post-down ] || [ -d /run/systemd/system ]; }; then exit 0; fi
 # Each of these would run somebody's code, open a debugger or slow the start down.
 unset BUN_OPTIONS BUN_BE_BUN BUN_INSPECT NODE_OPTIONS NODE_V8_COVERAGE NODE_EXTRA_CA_CERTS BASH_ENV ENV
 PATH=${PATH:-/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -106,6 +106,7 @@ nethooks up`);
     expect(await resolved('test.lxc')).toBe('10.0.0.2');
     await sh('ping -c 1 -W 2 test.lxc && lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
     expect(await sh('nethooks plan')).toBe('nothing would change\n');
+    expect((await debian.run(['cat', '/var/log/nethooks/hooks.log'])).stdout).toBe('');
   });
 
   it('dnsmasq comes back when it dies', async () => {
@@ -116,6 +117,7 @@ nethooks up`);
   it('stopping the service takes the networks down, starting it brings them and the running containers back', async () => {
     await sh('systemctl stop nethooks');
     expect((await debian.run(['systemctl', 'is-active', 'nethooks-dnsmasq@br0'])).stdout).toBe('inactive\n');
+    await sh('ifdown eth0; ifup eth0'); // what was stopped on purpose stays so
     expect((await debian.run(['nft', 'list', 'table', 'inet', 'nethooks'])).code).not.toBe(0);
     await sh('systemctl start nethooks');
     expect(await resolved('test.lxc')).toBe('10.0.0.2');

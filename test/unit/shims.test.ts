@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { HOST_RECORD } from '../../src/plan/paths.ts';
 
 const INSTALLED = '/usr/lib/nethooks';
 const SHIMS = {
@@ -43,10 +44,13 @@ beforeEach(() => {
       text
         .replaceAll(INSTALLED, directory)
         .replaceAll('/var/log/nethooks', directory)
+        .replaceAll(HOST_RECORD, join(directory, 'record.json'))
+        .replaceAll('/run/systemd', join(directory, 'systemd'))
         .replace('timeout -k 1 5', 'timeout -k 0.2 0.3'),
     );
     chmodSync(target, 0o755);
   }
+  writeFileSync(join(directory, 'record.json'), '{}');
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -185,6 +189,20 @@ it.each([
   expect(calls()).toEqual(count ? ['hook if-up', 'hook if-post-down'] : []);
   if (count) expect(lines(join(directory, 'env'))).toEqual([`${env.IFACE} ${env.ADDRFAM ?? 'inet'}`]);
 });
+
+it.each([
+  { systemd: false, started: ['hook if-up'] },
+  { systemd: true, started: [] },
+])(
+  'while nothing is up, an interface that comes starts it unless that is up to systemd: $systemd',
+  ({ systemd, started }) => {
+    standIn(record());
+    rmSync(join(directory, 'record.json'));
+    if (systemd) mkdirSync(join(directory, 'systemd/system'), { recursive: true });
+    for (const event of ['if-up', 'if-post-down'] as const) expect(run(event, { env: INET }).code).toBe(0);
+    expect(calls()).toEqual(started);
+  },
+);
 
 const SHELLS = ['dash', 'bash'];
 
