@@ -68,8 +68,7 @@ async function tell(host: ThrowawayHost, source: Source): Promise<void> {
 async function take(host: ThrowawayHost, step: Step): Promise<void> {
   if (step.title !== undefined) say(`\n# ${step.title}`);
   const started = performance.now();
-  const run = step.internet ? host.internet : host.run;
-  const result = await run(step.argv, step.cwd === undefined ? {} : { cwd: step.cwd });
+  const result = await host.run(step.argv, step.cwd === undefined ? {} : { cwd: step.cwd });
   const line = commandLine(step, performance.now() - started, result.code);
   const wrong = complaint(step, result);
   if (wrong !== undefined) {

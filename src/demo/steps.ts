@@ -6,10 +6,6 @@ export interface Step {
   /** A line on what comes now, before the command. */
   readonly title?: string;
   readonly argv: readonly string[];
-  /** How the transcript shows the command, where argv would be unreadable. */
-  readonly shown?: string;
-  /** Runs on the far side of the uplink. */
-  readonly internet?: boolean;
   readonly cwd?: string;
   /** Default: 0. */
   readonly code?: number;

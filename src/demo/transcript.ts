@@ -6,8 +6,7 @@ const TIME_COLUMN = 72;
 
 /** `$ command`, and how long it took (and its exit status) as a comment: a line that can be pasted into a shell. */
 export function commandLine(step: Step, ms: number, code = 0): string {
-  const words = step.internet ? ['internet', ...step.argv] : step.argv;
-  return `${`$ ${step.shown ?? words.map(quote).join(' ')}`.padEnd(TIME_COLUMN)} # ${duration(ms)}${code === 0 ? '' : `, exit status ${code}`}`;
+  return `${`$ ${step.argv.map(quote).join(' ')}`.padEnd(TIME_COLUMN)} # ${duration(ms)}${code === 0 ? '' : `, exit status ${code}`}`;
 }
 
 /** What a step printed, cut down to the lines it keeps; `…` stands for lines left out between them. */
