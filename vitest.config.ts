@@ -15,13 +15,16 @@ const project = (name: string, options: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
 });
 
+/** These run what dist/ holds, so it is built first when it is older than its sources. */
+const lab = { globalSetup: 'test/lab/build.ts' };
+
 export default defineConfig({
   test: {
     // Each lab host is a world of its own, but there are two cores: few files at once keep the timeouts honest.
     projects: [
       project('unit'),
-      project('integration', { testTimeout: 30_000, hookTimeout: 60_000, maxWorkers: 2, minWorkers: 1 }),
-      project('e2e', { testTimeout: 120_000, hookTimeout: 300_000, maxWorkers: 1, minWorkers: 1 }),
+      project('integration', { ...lab, testTimeout: 30_000, hookTimeout: 60_000, maxWorkers: 2, minWorkers: 1 }),
+      project('e2e', { ...lab, testTimeout: 120_000, hookTimeout: 300_000, maxWorkers: 1, minWorkers: 1 }),
     ],
   },
 });

@@ -18,6 +18,12 @@ const callerDirectory = (() => {
 process.chdir('/');
 process.umask(0o022);
 
+// `nethooks status | head`: the reader has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(process.exitCode);
+  throw error;
+});
+
 async function main(words: string[]): Promise<number> {
   if (words[0] === 'hook') {
     const { runHook } = await import('./hooks/run.ts');

@@ -66,7 +66,8 @@ export async function runCommand(words: string[], directory: string): Promise<nu
   program
     .command('demo')
     .description('show the main job on a throwaway host in network namespaces; changes nothing on this one')
-    .action(run(async () => (await import('./demo.ts')).demo({})));
+    .option('--keep', 'open a shell on the throwaway host at the end')
+    .action(run(async (options) => (await import('./demo.ts')).demo(options)));
 
   try {
     await program.parseAsync(words, { from: 'user' });
