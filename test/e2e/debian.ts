@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { RunOptions, RunResult } from '../../src/demo/enter.ts';
-import { startThrowawayHost, type ThrowawayHost } from '../../src/demo/throwaway.ts';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import { labHost, must, sh } from '../lab/lab.ts';
 
 /** Where bootstrapped systems are kept from one run to the next. */
 const CACHE = '/var/cache/nethooks-test';
@@ -19,6 +19,7 @@ const STANDARD = 'apt,dbus,ifupdown,iproute2,isc-dhcp-client,kmod,libpam-systemd
 const DOWNLOADED = ['nftables iptables dnsmasq-base lxc busybox-static iputils-ping', 'systemd-resolved', 'resolvconf'];
 
 export interface DebianHost {
+  /** The throwaway host that it runs in; its uplinks are those of the system. */
   readonly machine: ThrowawayHost;
   /** Runs a command as an admin's login shell would: in a session scope of its own below systemd. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -26,43 +27,33 @@ export interface DebianHost {
   sh(script: string, timeoutMs?: number): Promise<string>;
   /** `systemctl reboot`, and waits until it is up again. */
   reboot(): Promise<void>;
-  close(): Promise<void>;
 }
 
 /** What a release consists of, for install.sh to find in its own directory. */
 const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'hooks', 'templates', 'dist'];
 
-/** Boots a fresh system with a release of this checkout in /root/nethooks. Its interfaces are the throwaway host's: eth0 with a fixed address, as after an installation by hand. */
+/**
+ * Boots a fresh system with a release of this checkout in /root/nethooks. Its interfaces are the throwaway host's: eth0 with a
+ * fixed address, as after an installation by hand.
+ */
 export async function bootDebian(): Promise<DebianHost> {
   const root = await bootstrapped();
-  const machine = await startThrowawayHost({ uplinks: 2, dns: true });
-  try {
-    await must(machine.run(['sh', '-c', PREPARE, 'prepare', root, ...RELEASE.map((path) => resolve(path))]));
-    const boot = () => must(machine.run(['sh', '-c', BOOT, 'boot', root], { timeoutMs: 60_000 }));
-    await boot();
-    const run: DebianHost['run'] = (argv, options = {}) =>
-      machine.run(['sh', '-c', ENTER, 'enter', options.cwd ?? '/root', ...argv], { ...options, cwd: '/' });
-    return {
-      machine,
-      run,
-      sh: async (script, timeoutMs = 30_000) => (await must(run(['sh', '-ec', script], { timeoutMs }))).stdout,
-      reboot: async () => {
-        await run(['systemctl', 'reboot']);
-        await must(machine.run(['sh', '-c', GONE], { timeoutMs: 60_000 }));
-        await boot();
-      },
-      close: () => machine.close(),
-    };
-  } catch (error) {
-    await machine.close();
-    throw error;
-  }
-}
-
-async function must(running: Promise<RunResult>): Promise<RunResult> {
-  const result = await running;
-  if (result.code === 0) return result;
-  throw new Error(`exit status ${result.code}\n${result.stdout}${result.stderr}`);
+  const machine = await labHost({ uplinks: 2, dns: true });
+  await sh(machine, PREPARE, [root, ...RELEASE.map((path) => resolve(path))]);
+  const boot = () => sh(machine, BOOT, [root], { timeoutMs: 60_000 });
+  await boot();
+  const run: DebianHost['run'] = (argv, options = {}) =>
+    machine.run(['sh', '-euc', ENTER, 'enter', options.cwd ?? '/root', ...argv], { ...options, cwd: '/' });
+  return {
+    machine,
+    run,
+    sh: (script, timeoutMs = 30_000) => must({ ...machine, run }, ['sh', '-euc', script], { timeoutMs }),
+    reboot: async () => {
+      await run(['systemctl', 'reboot']);
+      await sh(machine, GONE, [], { timeoutMs: 60_000 });
+      await boot();
+    },
+  };
 }
 
 /** The system's directory, bootstrapped on first use, which takes half a minute and Debian's mirror. */
@@ -95,7 +86,6 @@ async function bootstrapped(): Promise<string> {
 
 /** In the throwaway host, once: what an installer would have asked for. */
 const PREPARE = `
-set -eu
 cd "$1"
 shift
 mkdir root/nethooks
@@ -121,7 +111,6 @@ mkdir /sys/fs/cgroup/debian
 
 /** Starts systemd and waits until it has started everything. PID file and log are the throwaway host's. */
 const BOOT = `
-set -eu
 cat >/run/boot-debian <<'END'
 set -eu
 mount --bind "$1" "$1"
@@ -173,10 +162,3 @@ shift
 echo 0 >/sys/fs/cgroup/debian/init.scope/cgroup.procs
 exec nsenter -t "$(cat /run/debian.pid)" -m -p -i -u -C -- systemd-run --scope --quiet --collect -- env -C "$cwd" -- "$@"
 `;
-
-/** Polls until a condition holds; for what systemd does in the background. */
-export async function eventually(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<boolean> {
-  for (const end = performance.now() + timeoutMs; performance.now() < end; await sleep(50))
-    if (await condition()) return true;
-  return false;
-}

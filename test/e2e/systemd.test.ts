@@ -1,23 +1,23 @@
 /** install.sh and what it installs on a real Debian with systemd, ifupdown, dhclient and LXC's own units: one machine's life. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bootDebian, type DebianHost, eventually } from './debian.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { describeLab, eventually } from '../lab/lab.ts';
+import { bootDebian, type DebianHost } from './debian.ts';
 
 const UPSTREAM = '198.51.100.1';
 
-describe.sequential('on Debian with systemd', () => {
+describeLab('on Debian with systemd', () => {
   let debian: DebianHost;
   const sh = (script: string, timeoutMs?: number) => debian.sh(script, timeoutMs);
   /** What answers to a name, through the host's own resolver path. */
   const resolved = async (name: string) => (await debian.run(['getent', 'ahostsv4', name])).stdout.split(/\s/)[0];
+  const answers = (name: string, address: string) =>
+    eventually(async () => expect(await resolved(name)).toBe(address), 10_000);
   const active = (unit: string) => sh(`systemctl is-active ${unit}`);
   const uplinks = async () =>
     [...(await sh('nft list set inet nethooks uplinks')).matchAll(/"(.*?)"/g)].map((match) => match[1]).sort();
 
   beforeAll(async () => {
     debian = await bootDebian();
-  });
-  afterAll(async () => {
-    await debian?.close();
   });
 
   it('install.sh brings the missing packages and the network, enabled for the next boot', async () => {
@@ -48,10 +48,10 @@ describe.sequential('on Debian with systemd', () => {
     await sh('lxc-create -n service -t busybox');
     const pid = await sh('systemctl show --property MainPID nethooks-dnsmasq@br0');
     await sh('systemctl start lxc@service');
-    expect(await eventually(async () => (await resolved('service.lxc')) === '10.0.0.3')).toBe(true);
+    await answers('service.lxc', '10.0.0.3');
     await sh('ping -c 1 -W 2 service.lxc');
     await sh('systemctl stop lxc@service');
-    expect(await eventually(async () => (await resolved('service.lxc')) === '')).toBe(true);
+    await answers('service.lxc', '');
     expect(await sh('systemctl show --property MainPID nethooks-dnsmasq@br0')).toBe(pid);
     expect(await resolved('test.lxc')).toBe('10.0.0.2');
   });
@@ -111,7 +111,7 @@ nethooks up`);
 
   it('dnsmasq comes back when it dies', async () => {
     await sh('kill -9 "$(systemctl show --property MainPID --value nethooks-dnsmasq@br0)"');
-    expect(await eventually(async () => (await resolved('test.lxc')) === '10.0.0.2')).toBe(true);
+    await answers('test.lxc', '10.0.0.2');
   });
 
   it('stopping the service takes the networks down, starting it brings them and the running containers back', async () => {
