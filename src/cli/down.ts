@@ -24,7 +24,7 @@ export async function down(names: string[], options: DownOptions): Promise<numbe
   const change = { wish: (record: HostRecord) => without(record, names), files: options.files ?? false };
   const exec = execUntil(performance.now() + 60_000);
   if (options.dryRun) printPlan(planChange(exec, change).plan, options.json ? 'json' : 'todo');
-  else printPlan(changeHost({ exec, log: warn, wait: true }, change, 30), options.json ? 'json' : 'done');
+  else printPlan(await changeHost({ exec, log: warn, wait: true }, change, 30), options.json ? 'json' : 'done');
   return EXIT.ok;
 }
 

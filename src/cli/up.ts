@@ -29,7 +29,7 @@ export async function up(options: UpOptions): Promise<number> {
   const change = changeTo(await configuration(options.config));
   requireRoot('up');
   const exec = execUntil(performance.now() + LIMIT_MS);
-  const plan = changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
+  const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }

@@ -44,9 +44,10 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
     ...networks.map((network) => planBridge(network, facts, previous(network.name))),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
+    // Before the rules, which are written while the daemons start.
+    only(planDnsmasq(networks, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     only(none ? planRulesDown(facts) : planRules(networks, facts)),
-    only(planDnsmasq(networks, facts)),
     planResolver(wish.host, networks, facts),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
     ...stale.map((old) => planBridgeDown(old.name, [`${old.address}/${old.prefix}`], facts)),

@@ -17,23 +17,36 @@ export interface Applying {
 }
 
 /** @throws NethooksError naming the step that failed; everything before it has been taken back then */
-export function applySteps(how: Applying, steps: Step[]): void {
+export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
   const done: Step[] = [];
-  for (const step of steps) {
-    try {
-      apply(how, step);
+  const daemons: Promise<void>[] = [];
+  try {
+    for (const step of steps) {
+      // Daemons come up while rules are written, but nobody is sent to them before they answer.
+      if (step.kind === 'resolver' || step.kind === 'file') await Promise.all(daemons);
       done.unshift(step);
-    } catch (cause) {
-      // A step may have done half of its work, so it is taken back too; what it had not done yet cannot be, which is no news.
-      takeBack({ ...how, log: () => undefined }, step);
-      for (const undoing of done) takeBack(how, undoing);
-      restartOld(how, [step, ...done]);
-      throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
+      const daemon = apply(how, step);
+      if (daemon) daemons.push(daemon);
     }
+    await Promise.all(daemons);
+  } catch (cause) {
+    await Promise.allSettled(daemons);
+    await takeAllBack(how, done);
+    throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
   }
 }
 
-function apply({ exec, wait }: Applying, step: Step): void {
+/** @param done the last step first: it may have done half of its work, or nothing, so that it cannot be taken back is no news */
+async function takeAllBack(how: Applying, done: Step[]): Promise<void> {
+  for (const step of done) await takeBack(step === done[0] ? { ...how, log: () => undefined } : how, step);
+  for (const step of done) {
+    // Daemons that ran before and were to be restarted, with the configuration files that are back by now.
+    if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' });
+  }
+}
+
+/** Carries one step out; a promise for what goes on in the background. */
+function apply({ exec, wait }: Applying, step: Step): Promise<void> | undefined {
   switch (step.kind) {
     case 'ip':
       batch(exec, step.commands);
@@ -53,30 +66,18 @@ function apply({ exec, wait }: Applying, step: Step): void {
       break;
     case 'dnsmasq':
       if (step.action !== 'start') stopDnsmasq(exec, step.network);
-      if (step.action !== 'stop') startDnsmasq(exec, step, wait);
-      break;
+      return step.action === 'stop' ? undefined : startDnsmasq(exec, step, wait);
     case 'resolver':
       applyResolver(exec, step);
   }
+  return undefined;
 }
 
-function takeBack(how: Applying, step: Step): void {
+async function takeBack(how: Applying, step: Step): Promise<void> {
   try {
-    apply(how, invert(step));
+    await apply(how, invert(step));
   } catch (error) {
     how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-/** The daemons that ran before and were to be restarted, with the configuration files that are back by now. */
-function restartOld(how: Applying, steps: Step[]): void {
-  for (const step of steps) {
-    if (step.kind !== 'dnsmasq' || step.action !== 'restart') continue;
-    try {
-      startDnsmasq(how.exec, step, how.wait);
-    } catch (error) {
-      how.log(`dnsmasq of network ${step.network} does not run: ${error instanceof Error ? error.message : error}`);
-    }
   }
 }
 
@@ -94,7 +95,7 @@ function invert(step: Step): Step {
     case 'file':
       return { ...step, content: step.before, before: step.content };
     case 'dnsmasq':
-      // After a restart: stopped here, started by restartOld when its old configuration is back.
+      // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
     case 'resolver':
       return { ...step, action: step.action === 'set' ? 'clear' : 'set' };

@@ -34,12 +34,12 @@ export function planChange(
  * @param waitSeconds how long to wait for another nethooks
  * @throws NethooksError when the plan is refused or a step fails; nothing is changed then
  */
-export function changeHost(how: Applying, change: Change, waitSeconds: number): Plan {
+export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
   const release = lockHost(how.exec, waitSeconds);
   try {
     const { plan, facts, record, wish } = planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
-    applySteps(how, plan.steps);
+    await applySteps(how, plan.steps);
     writeRecord(recordAfter(plan, facts, record, wish));
     return plan;
   } finally {

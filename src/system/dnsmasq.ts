@@ -33,15 +33,13 @@ export const underSystemd = (): boolean => existsSync('/run/systemd/system');
  * @param wait false to leave systemd to it and return at once
  * @throws NethooksError with dnsmasq's words, and the owner of the port if that was taken
  */
-export function startDnsmasq(exec: Exec, { network, directories }: DnsmasqStep, wait: boolean): void {
+export async function startDnsmasq(exec: Exec, { network, directories }: DnsmasqStep, wait: boolean): Promise<void> {
   for (const directory of directories) mkdirSync(directory, { recursive: true });
-  if (underSystemd()) {
-    must(exec, 'systemctl', ['restart', ...(wait ? [] : ['--no-block']), unit(network)]);
-    return;
-  }
-  const args = ['-C', dnsmasqConf(network)];
-  const result = exec('dnsmasq', args);
-  if (result.code !== 0) throw new NethooksError(failure('dnsmasq', args, result) + whoHolds(result.stderr));
+  const [command, ...args] = underSystemd()
+    ? ['systemctl', 'restart', ...(wait ? [] : ['--no-block']), unit(network)]
+    : ['dnsmasq', '-C', dnsmasqConf(network)];
+  const result = await exec.start(command as string, args);
+  if (result.code !== 0) throw new NethooksError(failure(command as string, args, result) + whoHolds(result.stderr));
 }
 
 /** Stops a network's dnsmasq and waits until it has gone. */

@@ -1,5 +1,6 @@
 /** Starting programs: arguments as a list, never through a shell, always with a time limit. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 
 export interface ExecOptions {
@@ -16,8 +17,12 @@ export interface ExecResult {
   stderr: string;
 }
 
-/** Runs a program to its end. Throws NethooksError when it cannot be started or takes too long; a failure is a result. */
-export type Exec = (command: string, args: readonly string[], options?: ExecOptions) => ExecResult;
+export interface Exec {
+  /** Runs a program to its end. Throws NethooksError when it cannot be started or takes too long; a failure is a result. */
+  (command: string, args: readonly string[], options?: ExecOptions): ExecResult;
+  /** Starts a program and goes on; its standard output is dropped. Rejects where the call above throws. */
+  start(command: string, args: readonly string[]): Promise<ExecResult>;
+}
 
 /** Which Debian package brings a program that is missing. */
 const PACKAGES: Record<string, string> = {
@@ -39,24 +44,51 @@ const ENVIRONMENT = {
 
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */
 export function execUntil(deadline: number): Exec {
-  return (command, args, { input, fd } = {}) => {
-    const timeout = Math.max(1, Math.floor(deadline - performance.now()));
+  const left = (): number => Math.max(1, Math.floor(deadline - performance.now()));
+  const exec: Exec = (command, args, { input, fd } = {}) => {
     const result = spawnSync(command, args, {
       env: ENVIRONMENT,
       cwd: '/',
       encoding: 'utf8',
-      timeout,
+      timeout: left(),
       killSignal: 'SIGKILL',
       maxBuffer: 256 * 1024 * 1024,
       ...(input === undefined ? {} : { input }),
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...(fd === undefined ? [] : [fd])],
     });
-    const code = (result.error as NodeJS.ErrnoException | undefined)?.code;
-    if (code === 'ENOENT') throw new NethooksError(missing(command));
-    if (code === 'ETIMEDOUT') throw new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`);
-    if (result.error) throw new NethooksError(`${command}: ${result.error.message}`, 1, { cause: result.error });
+    if (result.error) throw startFailure(command, args, result.error);
     return { code: result.status, stdout: result.stdout ?? '', stderr: result.stderr ?? '' };
   };
+  exec.start = (command, args) => startProgram(command, args, left());
+  return exec;
+}
+
+/** Standard error goes to a file without a name: a pipe would bring node's streams in, which take longer than most programs. */
+function startProgram(command: string, args: readonly string[], timeout: number): Promise<ExecResult> {
+  return new Promise((resolve, reject) => {
+    const errors = openSync('/run', O_TMPFILE | constants.O_RDWR, 0o600);
+    const options = { env: ENVIRONMENT, cwd: '/', timeout, killSignal: 'SIGKILL' as const };
+    const child = spawn(command, args, { ...options, stdio: ['ignore', 'ignore', errors] });
+    child.once('error', (error) => {
+      closeSync(errors);
+      reject(startFailure(command, args, error));
+    });
+    child.once('exit', (code) => {
+      const bytes = Buffer.alloc(4096);
+      const stderr = bytes.toString('utf8', 0, readSync(errors, bytes, 0, bytes.length, 0));
+      closeSync(errors);
+      resolve({ code, stdout: '', stderr });
+    });
+  });
+}
+
+/** open(2): an unnamed file; node has no constant for it. */
+const O_TMPFILE = 0o20200000;
+
+function startFailure(command: string, args: readonly string[], cause: NodeJS.ErrnoException): NethooksError {
+  if (cause.code === 'ENOENT') return new NethooksError(missing(command), 1, { cause });
+  if (cause.code === 'ETIMEDOUT') return new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`);
+  return new NethooksError(`${command}: ${cause.message}`, 1, { cause });
 }
 
 /** The result of a program that must succeed. Throws NethooksError with the program's own words otherwise. */
