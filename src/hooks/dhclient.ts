@@ -24,6 +24,7 @@ export async function run({ env }: HookContext): Promise<void> {
   if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
   else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
   const { networks, host } = readRecord();
+  if (networks.length === 0) return;
   const resolver = resolverFact([]);
   ensureText(UPSTREAMS, upstreamsFile(currentUpstreams(networks, resolver.text)));
   const kind = host.resolver === 'auto' ? resolver.kind : host.resolver;

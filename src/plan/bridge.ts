@@ -3,6 +3,9 @@ import type { HostFacts, LinkFact } from './facts.ts';
 import { overlaps, toNumber } from './ipv4.ts';
 import type { Plan, Step } from './step.ts';
 
+/** The host's address on a network's bridge, with its prefix length. */
+export const cidrOf = ({ address, prefix }: NetworkConfig): string => `${address}/${prefix}`;
+
 /** The alias (ip-link(8)) that tells a bridge of ours from one that somebody else made. */
 export const ALIAS = 'nethooks';
 
@@ -18,12 +21,20 @@ export function mtuOf(network: NetworkConfig, facts: HostFacts): number {
   return facts.links.find((link) => link.name === facts.defaultDevice)?.mtu ?? 1500;
 }
 
-/** What makes the bridge with its address; `stale` are addresses it has from an earlier configuration of ours. */
-export function planBridge(network: NetworkConfig, facts: HostFacts, stale: string[]): Plan {
+/** What else there is to know of a network's bridge than the network and the host. */
+export interface BridgeHistory {
+  /** Addresses it has from an earlier configuration of ours. */
+  stale: string[];
+  /** Bridges that this very plan takes down. */
+  going: string[];
+}
+
+/** What makes the bridge with its address. */
+export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, going }: BridgeHistory): Plan {
   const { name } = network;
   const link = facts.links.find((candidate) => candidate.name === name);
-  const own = `${network.address}/${network.prefix}`;
-  const plan: Plan = { steps: [], warnings: [], refusals: refusals(network, facts, link) };
+  const own = cidrOf(network);
+  const plan: Plan = { steps: [], warnings: [], refusals: refusals(network, facts, link, going) };
   if (plan.refusals.length > 0) return plan;
   if (link && link.alias !== ALIAS)
     plan.warnings.push(`bridge ${name} was here before nethooks: it is used and left in place`);
@@ -49,38 +60,59 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, stale: stri
   return plan;
 }
 
-function refusals(network: NetworkConfig, facts: HostFacts, link: LinkFact | undefined): string[] {
+function refusals(network: NetworkConfig, facts: HostFacts, link: LinkFact | undefined, going: string[]): string[] {
   const where = `network ${network.name}`;
   if (link && link.kind !== 'bridge')
     return [
       `${where}: ${link.name} exists and is ${link.kind ? `a ${link.kind}` : 'hardware'}, no bridge; allowed: a name that is free, or a bridge`,
     ];
-  if (link?.addresses.includes(`${network.address}/${network.prefix}`)) return [];
+  const lan = link && link.alias !== ALIAS && network.dhcp ? wayOut(link, facts) : undefined;
+  if (lan)
+    return [
+      `${where}: bridge ${link?.name} leads to a network of others (${lan}), whose machines our DHCP server would answer; allowed: a bridge of its own, or dhcp = false`,
+    ];
+  if (link?.addresses.includes(cidrOf(network))) return [];
   return facts.routes
-    .filter((route) => route.device !== network.name && overlaps(route.destination, network.subnet))
-    .map(
-      (route) =>
-        `${where}: subnet ${network.subnet} overlaps the route to ${route.destination} over ${route.device}; allowed: a free subnet, \`nethooks config init --print\` shows one`,
-    );
+    .filter(({ device, destination }) => device !== network.name && overlaps(destination, network.subnet))
+    .filter(({ device }) => !going.includes(device))
+    .map(({ device, destination }) => {
+      const ours = facts.links.some((candidate) => candidate.name === device && candidate.alias === ALIAS);
+      const hint = ours
+        ? `the containers on ${device} stopped`
+        : 'a free subnet, `nethooks config init --print` shows one';
+      return `${where}: subnet ${network.subnet} overlaps the route to ${destination} over ${device}; allowed: ${hint}`;
+    });
 }
 
-/** What removes the bridge: all of it if it is ours and has no ports, else only the address that is ours. */
+/** What makes a bridge more than a switch for containers: hardware on it, or the default route over it. */
+function wayOut(link: LinkFact, facts: HostFacts): string | undefined {
+  if (facts.defaultDevice === link.name) return 'the default route goes over it';
+  const inside = ['veth', 'tun', 'dummy'];
+  const port = facts.links.find(({ master, kind }) => master === link.name && !inside.includes(kind));
+  return port && `${port.name} is a port of it`;
+}
+
+/**
+ * What removes the bridge: all of it if it is ours, else only `addresses`, which are ours. With containers on it, it stays; ports
+ * that somebody else's bridge has besides are no reason.
+ */
 export function planBridgeDown(name: string, addresses: string[], facts: HostFacts): Plan {
   const link = facts.links.find((candidate) => candidate.name === name);
-  const ports = facts.links.filter((candidate) => candidate.master === name);
   if (link?.kind !== 'bridge') return { steps: [], warnings: [], refusals: [] };
+  const ours = link.alias === ALIAS;
+  const ports = facts.links.filter(({ master, kind }) => master === name && (ours || kind === 'veth'));
+  const present = link.addresses.filter((address) => addresses.includes(address));
+  const step: Step = ours
+    ? { kind: 'ip', commands: [`link del dev ${name}`], undo: [] }
+    : {
+        kind: 'ip',
+        commands: present.map((a) => `addr del ${a} dev ${name}`),
+        undo: present.map((a) => `addr add ${a} broadcast + dev ${name}`),
+      };
+  if (step.commands.length === 0) return { steps: [], warnings: [], refusals: [] };
   if (ports.length > 0) {
     const warning = `bridge ${name} stays, with its address: ${ports.length} port${ports.length === 1 ? ' is' : 's are'} still on it (${ports.map((port) => port.name).join(', ')})`;
     return { steps: [], warnings: [warning], refusals: [] };
   }
-  const present = link.addresses.filter((address) => addresses.includes(address));
-  const step: Step =
-    link.alias === ALIAS
-      ? { kind: 'ip', commands: [`link del dev ${name}`], undo: [] }
-      : {
-          kind: 'ip',
-          commands: present.map((a) => `addr del ${a} dev ${name}`),
-          undo: present.map((a) => `addr add ${a} broadcast + dev ${name}`),
-        };
-  return { steps: step.commands.length > 0 ? [step] : [], warnings: [], refusals: [] };
+  return { steps: [step], warnings: [], refusals: [] };
 }

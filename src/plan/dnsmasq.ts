@@ -3,7 +3,7 @@ import dnsmasqTemplate from '../../templates/dnsmasq.conf.mustache' with { type:
 import type { NetworkConfig } from '../config/types.ts';
 import { mtuOf } from './bridge.ts';
 import type { HostFacts } from './facts.ts';
-import { netmask, subnetOf, toAddress } from './ipv4.ts';
+import { isIPv4, netmask, subnetOf, toAddress } from './ipv4.ts';
 import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
 import type { FileStep, Step } from './step.ts';
 import { fill } from './template.ts';
@@ -15,19 +15,24 @@ export const served = (network: NetworkConfig): boolean => network.dns || networ
 export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
   const { name, address, dhcp, dns, domain, dnsUpstream } = network;
   // Without DNS of our own, machines are told the servers that they should ask instead (both seeds of the idea did so).
-  const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter((server) => !server.includes(':'));
+  const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
+    (server) => isIPv4(server) && !server.startsWith('127.'),
+  );
   return fill(dnsmasqTemplate, {
     name,
     address,
     domain,
     dns,
-    reverseZones: reverseZones(address, network.prefix).join('/'),
+    // A domain's hosts files are those of all its networks.
+    zones: zonesOf(all.filter((other) => other.domain === domain)),
     pidFile: dnsmasqPid(name),
     namesDir: namesDir(domain),
     resolvFile: dnsUpstream.length === 0 && UPSTREAMS,
     upstream: dnsUpstream,
     // Other networks of this host, so that a container finds the name of one on another bridge.
-    neighbours: all.filter((other) => other.dns && other.domain !== domain),
+    neighbours: all
+      .filter((other) => other.dns && other.domain !== domain)
+      .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
     dhcpHostsDir: dhcpHostsDir(name),
     leasesFile: leasesFile(name),
@@ -35,6 +40,10 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     mtu: mtuOf(network, facts),
   });
 }
+
+const zonesOf = (networks: NetworkConfig[]): string[] => [
+  ...new Set(networks.flatMap(({ address, prefix }) => reverseZones(address, prefix))),
+];
 
 /**
  * The zones of a subnet's reverse names (RFC 1035 section 3.5), which are cut at octets only: a /20 takes sixteen, a /30 four.
@@ -55,11 +64,13 @@ export const upstreamsFile = (upstreams: string[]): string =>
 /** Configuration files first, then the daemons whose configuration changed or that do not run. */
 export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const wanted = networks.filter(served);
+  const gone = networks.filter((network) => !served(network)).flatMap(({ name }) => planDnsmasqDown(name, facts));
   const files: FileStep[] = [];
-  const write = (path: string, before: string | null, content: string): void => {
+  const write = (path: string, before: string | null, content: string | null): void => {
     if (before !== content) files.push({ kind: 'file', path, before, content });
   };
-  if (wanted.length > 0) write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, upstreamsFile(facts.upstreams));
+  // Also for networks without a dnsmasq, whose containers are told these servers.
+  write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, networks.length > 0 ? upstreamsFile(facts.upstreams) : null);
   const daemons: Step[] = [];
   for (const network of wanted) {
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
@@ -70,7 +81,7 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
     else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
   }
-  return [...files, ...daemons];
+  return [...gone, ...files, ...daemons];
 }
 
 /** Stops a network's dnsmasq and removes its configuration. */

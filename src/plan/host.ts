@@ -1,7 +1,7 @@
 /** From what is wanted and what is there to the steps in between: the one plan that `up`, `down` and the ifupdown hooks apply. */
 import sysctlTemplate from '../../templates/sysctl.conf.mustache' with { type: 'text' };
 import type { HostConfig, NetworkConfig } from '../config/types.ts';
-import { planBridge, planBridgeDown } from './bridge.ts';
+import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
 import type { HostFacts } from './facts.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
@@ -17,12 +17,15 @@ export interface HostRecord {
   networks: NetworkConfig[];
   /** The value of net.ipv4.ip_forward that we found when we set it; null when it was set already. */
   ipForwardBefore: string | null;
+  /** Addresses that somebody else's bridge had before we used it, as `BRIDGE ADDRESS/PREFIX`: they stay. */
+  found: string[];
 }
 
 export const EMPTY_RECORD: HostRecord = {
   host: { firewall: 'auto', resolver: 'auto' },
   networks: [],
   ipForwardBefore: null,
+  found: [],
 };
 
 export interface HostWish {
@@ -36,13 +39,23 @@ export interface HostWish {
 /** The steps from `facts` to `wish`. Empty when the host is as wished. */
 export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {
   const { networks } = wish;
-  const stale = record.networks.filter((old) => !networks.some((network) => network.name === old.name));
-  const previous = (name: string) =>
-    record.networks.filter((old) => old.name === name).map((old) => `${old.address}/${old.prefix}`);
+  const named = (list: { name: string }[], name: string): boolean => list.some((one) => one.name === name);
+  const stale = record.networks.filter((old) => !named(networks, old.name));
+  /** Our addresses on a bridge, by what was applied. */
+  const applied = (name: string): string[] =>
+    record.networks
+      .filter((old) => old.name === name && !record.found.includes(`${name} ${cidrOf(old)}`))
+      .map((old) => cidrOf(old));
+  // A bridge of ours that no record names had containers on it when its network went.
+  const left = facts.links.filter(
+    ({ name, alias }) => alias === ALIAS && !named(networks, name) && !named(stale, name),
+  );
+  const down = [...stale, ...left].map(({ name }) => ({ name, plan: planBridgeDown(name, applied(name), facts) }));
+  const going = down.filter(({ plan }) => plan.steps.length > 0).map(({ name }) => name);
   const none = networks.length === 0;
   return join([
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
-    ...networks.map((network) => planBridge(network, facts, previous(network.name))),
+    ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     // Before the rules, which are written while the daemons start.
     only(planDnsmasq(networks, facts)),
@@ -50,8 +63,22 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     only(none ? planRulesDown(facts) : planRules(networks, facts)),
     planResolver(wish.host, networks, facts),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
-    ...stale.map((old) => planBridgeDown(old.name, [`${old.address}/${old.prefix}`], facts)),
+    ...down.map(({ plan }) => plan),
   ]);
+}
+
+/** What to remember once the plan is applied. */
+export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record: HostRecord): HostRecord {
+  const forwarding = plan.steps.some((step) => step.kind === 'sysctl') ? facts.ipForward : null;
+  const found = wish.networks.flatMap((network) => {
+    const key = `${network.name} ${cidrOf(network)}`;
+    if (record.found.includes(key)) return [key];
+    const applied = record.networks.some((old) => `${old.name} ${cidrOf(old)}` === key);
+    const link = facts.links.find(({ name }) => name === network.name);
+    return !applied && link && link.alias !== ALIAS && link.addresses.includes(cidrOf(network)) ? [key] : [];
+  });
+  const { host, networks } = wish;
+  return { host, networks, ipForwardBefore: record.ipForwardBefore ?? forwarding, found };
 }
 
 /** Takes back what `up` wrote into files that outlive a reboot. */

@@ -1,7 +1,7 @@
 /** One change to the host from beginning to end: lock, look, plan, apply, record. */
 import { NethooksError } from '../errors.ts';
 import type { HostFacts } from '../plan/facts.ts';
-import { type HostRecord, type HostWish, planFilesDown, planHost } from '../plan/host.ts';
+import { type HostRecord, type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host.ts';
 import type { Plan } from '../plan/step.ts';
 import { readRecord, writeRecord } from '../state/record.ts';
 import { type Applying, applySteps } from './apply.ts';
@@ -40,14 +40,9 @@ export async function changeHost(how: Applying, change: Change, waitSeconds: num
     const { plan, facts, record, wish } = planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
     await applySteps(how, plan.steps);
-    writeRecord(recordAfter(plan, facts, record, wish));
+    writeRecord(recordAfter(plan, wish, facts, record));
     return plan;
   } finally {
     release();
   }
-}
-
-function recordAfter({ steps }: Plan, facts: HostFacts, record: HostRecord, { host, networks }: HostWish): HostRecord {
-  const forwarding = steps.some((step) => step.kind === 'sysctl') ? facts.ipForward : null;
-  return { host, networks, ipForwardBefore: record.ipForwardBefore ?? forwarding };
 }

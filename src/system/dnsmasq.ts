@@ -48,12 +48,22 @@ export function stopDnsmasq(exec: Exec, network: string): void {
   const pid = dnsmasqPidOf(network);
   if (pid !== null) {
     process.kill(pid, 'SIGTERM');
-    for (let waited = 0; dnsmasqPidOf(network) !== null; waited++) {
+    for (let waited = 0; !hasEnded(pid); waited++) {
       if (waited > 500) throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
       sleep(2);
     }
   }
   rmSync(dnsmasqPid(network), { force: true });
+}
+
+/** dnsmasq removes its pid file, and the kernel its command line, before its sockets are closed. A zombie has closed them. */
+function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8'); // the state is behind the name: proc(5)
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return true;
+  }
 }
 
 /** Has a network's dnsmasq read its reservations and hosts files again: additions it notices, removals it does not. */

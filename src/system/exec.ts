@@ -82,8 +82,8 @@ function startProgram(command: string, args: readonly string[], timeout: number)
   });
 }
 
-/** open(2): an unnamed file; node has no constant for it. */
-const O_TMPFILE = 0o20200000;
+/** open(2): an unnamed file; node has no constant for it, and its lower half is not the same on every architecture. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 function startFailure(command: string, args: readonly string[], cause: NodeJS.ErrnoException): NethooksError {
   if (cause.code === 'ENOENT') return new NethooksError(missing(command), 1, { cause });
