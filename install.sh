@@ -111,11 +111,11 @@ have() {
 systemd_runs() { # sd_booted(3)
   [ -d /run/systemd/system ]
 }
-lock() { # one at a time; a lock on a directory that is there anyway leaves nothing behind
+lock() { # one at a time; on a directory that is there anyway, to leave nothing behind. What a killed run started may still end.
   if $dry_run; then return; fi
   [ "$(id -u)" = 0 ] || die 'needs root'
   exec 9</var/lib
-  flock -n 9 || die 'another install.sh is at work'
+  flock -w 3 9 || die 'another install.sh is at work'
 }
 
 # ---- Debian packages: COMMAND:PACKAGE, where the command tells whether the package is there
@@ -149,7 +149,7 @@ apt_install() { # PACKAGE…
     apt_get update
     apt_get install --no-install-recommends "$@"
   }
-  if [ ! -f "$manifest" ]; then return; fi
+  if [ "$action" != install ] || [ -n "$destdir" ]; then return; fi
   for package in "$@"; do note_once "package $package"; done
 }
 
@@ -220,8 +220,12 @@ built() { # ARGUMENT…: runs what was built
 noted() { # LINE
   [ -f "$manifest" ] && grep -qxF -e "$1" "$manifest"
 }
-note() { # LINE, in one write(2)
-  printf '%s\n' "$1" >>"$manifest"
+note() { # LINE
+  if [ ! -f "$manifest" ]; then
+    mkdir -p "$state"
+    printf '%s\n' "prefix $prefix" >>"$manifest"
+  fi
+  printf '%s\n' "$1" >>"$manifest" # one write(2): a line is there whole or not at all
 }
 note_once() { # LINE
   noted "$1" || note "$1"
@@ -229,18 +233,6 @@ note_once() { # LINE
 noted_prefix() {
   if [ -f "$manifest" ]; then sed -n 's/^prefix //p' "$manifest"; fi
 }
-begin_manifest() {
-  case $(noted_prefix) in
-    "$prefix") ;;
-    '') act "note what is made in $manifest" first_note ;;
-    *) die "it is installed with --prefix $(noted_prefix): take that back first, ./install.sh --uninstall" 2 ;;
-  esac
-}
-first_note() {
-  mkdir -p "$state"
-  note "prefix $prefix"
-}
-
 # Notes that a path is ours from now on and keeps what was there, in an order in which nothing is lost whenever it ends.
 take_over() { # PATH
   if [ -n "$destdir" ] || noted "made $1" || noted "replaced $1"; then return; fi
@@ -279,6 +271,7 @@ put() { # MODE PATH FILTER FILE: other programs see the old file or the new one,
 }
 write_file() {
   take_over "$2"
+  rm -f "$target.new" # what a killed run started may still write to that
   "$3" "$4" >"$target.new"
   chmod "$1" "$target.new"
   mv -fT "$target.new" "$target"
@@ -349,7 +342,7 @@ configure() {
   act "write $config with a free subnet" first_config
 }
 first_config() { # noted twice: before, that it is ours, and after, what it was, to tell later whether it was edited
-  note_config -
+  note "config - $config"
   output=$(built config init)
   in_brief "$output"
   note_config "$(sha256sum "$config" | cut -d' ' -f1)"
@@ -366,7 +359,7 @@ install() {
   # shellcheck disable=SC2086 # lists of words
   if [ -z "$destdir" ]; then
     lock
-    begin_manifest
+    case $(noted_prefix) in '' | "$prefix") ;; *) die "it is installed with --prefix $(noted_prefix): take that back first, ./install.sh --uninstall" 2 ;; esac
     require nethooks $needed
     if $apt; then require 'containers' $for_containers; fi
   fi
