@@ -20,9 +20,12 @@ export interface IniFile {
 const SECTION = /^\[([^[\]]+)\]\s*(?:[;#].*)?$/;
 const ENTRY = /^([A-Za-z0-9_.-]+)(\[\])?\s*=/;
 
-/** Reads INI text. Never throws: what is wrong comes back as problems. */
-export function readIni(text: string): IniFile {
-  return { data: parse(text), problems: malformed(text) };
+/**
+ * Reads INI text. Never throws: what is wrong comes back as problems.
+ * @param options top: keys may stand before the first section
+ */
+export function readIni(text: string, { top = false }: { top?: boolean } = {}): IniFile {
+  return { data: parse(text), problems: malformed(text, top) };
 }
 
 /** The 1-based line of a key (or of its section's header when the key is absent), 0 when neither is there. */
@@ -39,7 +42,7 @@ export function lineOf(text: string, section: string, key?: string): number {
   return header;
 }
 
-function malformed(text: string): Problem[] {
+function malformed(text: string, top: boolean): Problem[] {
   const problems: Problem[] = [];
   const seen = new Set<string>();
   let section = '';
@@ -55,7 +58,7 @@ function malformed(text: string): Problem[] {
       once(`[${section}]`, `section [${section}] is there`);
     } else if (!entry) {
       problems.push({ line, where: content, message: 'is neither [section] nor key = value' });
-    } else if (section === '') {
+    } else if (section === '' && !top) {
       problems.push({ line, where: content, message: 'stands before the first [section]' });
     } else if (!entry[2]) once(`${section}.${entry[1]}`, `key ${entry[1]} is set`);
   }

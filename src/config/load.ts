@@ -7,8 +7,9 @@ import { extname } from 'node:path';
 import { cosmiconfigSync, defaultLoadersSync } from 'cosmiconfig';
 import { NethooksError } from '../errors.ts';
 import { CONFIG_DIR, CONFIG_FILE } from '../plan/paths.ts';
+import type { Fault } from './check.ts';
 import { lineOf, type Problem, readIni } from './ini.ts';
-import { type Fault, resolve } from './resolve.ts';
+import { resolve } from './resolve.ts';
 import type { Config } from './types.ts';
 
 /** Every problem of a configuration file, one per line, each with file, line, key, value and what is allowed. */
@@ -25,9 +26,9 @@ export function loadConfig(file?: string): Config {
     throw new ConfigError(`no configuration: ${CONFIG_FILE} is not there; \`nethooks config init\` writes one`);
   const { path, text, data, problems } = found;
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => describeProblem(path, problem)).join('\n'));
-  const { host, networks, faults } = resolve(data);
+  const { faults, ...config } = resolve(data);
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => describeFault(path, text, fault)).join('\n'));
-  return { source: path, host, networks };
+  return { source: path, ...config };
 }
 
 interface Source {
@@ -76,15 +77,17 @@ function read(file?: string): Source | undefined {
   }
 }
 
-function describeProblem(path: string, { line, where, message }: Problem): string {
+/** One line for people: where, what, why. */
+export function describeProblem(path: string, { line, where, message }: Problem): string {
   return `${path}:${line}: \`${where}\`: ${message}`;
 }
 
-function describeFault(path: string, text: string, { section, key, value, message }: Fault): string {
+/** The same for a fault; the line is found in `text` if the file is INI. */
+export function describeFault(path: string, text: string, { section, key, value, message }: Fault): string {
   const line = path.endsWith('.ini') || path.endsWith('.conf') ? lineOf(text, section, key) : 0;
   const place = line > 0 ? `${path}:${line}` : path;
   const shown = value === undefined ? '' : ` = ${typeof value === 'string' ? value : JSON.stringify(value)}`;
-  return `${place}: [${section}]${key ? ` ${key}` : ''}${shown}: ${message}`;
+  return `${place}:${section ? ` [${section}]` : ''}${key ? ` ${key}` : ''}${shown}: ${message}`;
 }
 
 const firstLine = (error: unknown): string =>

@@ -1,19 +1,15 @@
 /** From what a configuration file holds to a checked Config: pure, every problem at once. */
 import * as v from 'valibot';
 import { cidr, contains, overlaps, subnetOf, toAddress, toNumber } from '../plan/ipv4.ts';
-import { HOST_KEYS, hostSchema, isInterfaceName, NETWORK_KEYS, networkSchema } from './schema.ts';
-import type { AddressRange, HostConfig, NetworkConfig } from './types.ts';
-
-/** One thing wrong: `section` and `key` as the file has them, `value` as given. */
-export interface Fault {
-  section: string;
-  key?: string;
-  value?: unknown;
-  message: string;
-}
+import { overlay } from '../plan/names.ts';
+import { checked, type Fault, isRecord } from './check.ts';
+import { hostSchema, networkSchema } from './schema.ts';
+import type { AddressRange, ContainerDefaults, ExtraHost, HostConfig, NameDefaults, NetworkConfig } from './types.ts';
+import { isInterfaceName } from './values.ts';
 
 export interface Resolved {
   host: HostConfig;
+  containers: ContainerDefaults;
   networks: NetworkConfig[];
   faults: Fault[];
 }
@@ -26,9 +22,11 @@ export function resolve(data: unknown): Resolved {
     if (name !== 'host' && name !== 'network')
       faults.push({ section: name, message: 'unknown section; allowed: [host], [network.NAME]' });
   }
-  const host = checked('host', root.host ?? {}, hostSchema, HOST_KEYS, faults) ?? {
-    firewall: 'auto',
-    resolver: 'auto',
+  const host = checked('host', root.host ?? {}, hostSchema, faults) ?? v.parse(hostSchema, {});
+  const containers: ContainerDefaults = {
+    ...nameDefaults(host.dns, host),
+    publishPorts: host['publish-ports'],
+    publishAddress: host['publish-address'],
   };
   const sections = isRecord(root.network) ? Object.entries(root.network) : [];
   if (sections.length === 0)
@@ -36,12 +34,12 @@ export function resolve(data: unknown): Resolved {
       section: 'network',
       message: 'no network; at least one [network.NAME] section with an address is needed',
     });
-  const networks = sections.flatMap(([name, section]) => network(name, section, faults) ?? []);
+  const networks = sections.flatMap(([name, section]) => network(name, section, containers, faults) ?? []);
   faults.push(...clashes(networks));
-  return { host, networks, faults };
+  return { host: { firewall: host.firewall, resolver: host.resolver }, containers, networks, faults };
 }
 
-function network(name: string, section: unknown, faults: Fault[]): NetworkConfig | undefined {
+function network(name: string, section: unknown, defaults: NameDefaults, faults: Fault[]): NetworkConfig | undefined {
   const where = `network.${name}`;
   if (!isInterfaceName(name) || name === 'lo' || name.includes('.')) {
     faults.push({
@@ -50,7 +48,7 @@ function network(name: string, section: unknown, faults: Fault[]): NetworkConfig
     });
     return undefined;
   }
-  const values = checked(where, section, networkSchema, NETWORK_KEYS, faults);
+  const values = checked(where, section, networkSchema, faults);
   if (!values) return undefined;
   const { address, prefix } = values.address;
   const subnet = cidr(address, prefix);
@@ -84,13 +82,26 @@ function network(name: string, section: unknown, faults: Fault[]): NetworkConfig
     uplinks: values.uplinks.includes('*') ? '*' : values.uplinks,
     masquerade: values.masquerade,
     domain: values.domain.toLowerCase(),
-    dns: values.dns,
+    dns: values.dns.dns,
     dnsUpstream: values['dns-upstream'],
     dhcp,
     lease: values.lease,
     reserve,
+    icc: values.icc,
     mtu: values.mtu,
+    containers: overlay(nameDefaults(values.dns.servers, values), defaults),
   };
+}
+
+interface NameKeys {
+  'dns-search': string[];
+  'dns-option': string[];
+  'extra-host': ExtraHost[];
+}
+
+/** The keys about names, as the program spells them. */
+export function nameDefaults(dns: string[], keys: NameKeys): NameDefaults {
+  return { dns, dnsSearch: keys['dns-search'], dnsOption: keys['dns-option'], extraHost: keys['extra-host'] };
 }
 
 /** The ranges of a network that names none: the first hundred addresses kept for containers, the next hundred for DHCP. */
@@ -138,36 +149,4 @@ function clashes(networks: NetworkConfig[]): Fault[] {
         message: `its subnet overlaps ${earlier.subnet} of network ${earlier.name}`,
       })),
   );
-}
-
-/** Runs a schema over a section; adds its issues to `faults`, with the value and what is allowed. */
-function checked<S extends typeof hostSchema | typeof networkSchema>(
-  section: string,
-  data: unknown,
-  schema: S,
-  keys: string[],
-  faults: Fault[],
-): v.InferOutput<S> | undefined {
-  if (!isRecord(data)) {
-    faults.push({ section, value: data, message: 'not a section with keys' });
-    return undefined;
-  }
-  const result = v.safeParse(schema, data);
-  if (result.success) return result.output;
-  for (const issue of result.issues) {
-    const key = String(issue.path?.[0]?.key ?? '');
-    const unknown = issue.type === 'strict_object' && issue.expected === 'never';
-    const missing = issue.type === 'strict_object' && !unknown;
-    faults.push({
-      section,
-      key,
-      ...(missing ? {} : { value: data[key] }),
-      message: unknown ? `unknown key; allowed: ${keys.join(', ')}` : missing ? 'missing' : issue.message,
-    });
-  }
-  return undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,23 +1,9 @@
-/** What each key may hold, as valibot schemas. INI gives strings, JSON and YAML give native values: both are taken. */
+/** What each key of nethooks.ini may hold, as valibot schemas. */
 import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
 import { isIPv4 } from '../plan/ipv4.ts';
-
-/** A key whose values beyond those listed come with a later version: refused with that reason, never ignored. */
-const now = (values: readonly string[], later: readonly string[]): string =>
-  `allowed: ${values.join(', ')}${later.length > 0 ? `; ${later.join(', ')} is not supported by this version` : ''}`;
-
-const text = (allowed: string) => v.pipe(v.union([v.string(), v.number()], allowed), v.transform(String), v.trim());
-
-const matching = (test: (value: string) => boolean, allowed: string) => v.pipe(text(allowed), v.check(test, allowed));
-
-const choice = <const T extends readonly string[]>(values: T, later: readonly string[] = []) =>
-  v.pipe(text(now(values, later)), v.picklist(values, now(values, later)));
-
-const boolean = v.pipe(
-  v.union([v.boolean(), v.picklist(['true', 'false', 'yes', 'no', 'on', 'off'])], 'allowed: true, false'),
-  v.transform((value) => value === true || value === 'true' || value === 'yes' || value === 'on'),
-);
+import { nameKeys, networkDns, servers } from './name-keys.ts';
+import { boolean, choice, isAddress, isDomainName, isInterfaceName, list, matching, mtu, text } from './values.ts';
 
 const CIDR = 'allowed: an IPv4 address and prefix length from 8 to 30, such as 10.0.0.1/24';
 const address = v.pipe(
@@ -39,22 +25,6 @@ const OFF = v.pipe(
   v.transform(() => null),
 );
 
-/** `a, b c` and lists, empty items dropped. */
-const list = (test: (value: string) => boolean, allowed: string) =>
-  v.pipe(
-    v.union([v.array(text(allowed)), text(allowed)], allowed),
-    v.transform((value) => (Array.isArray(value) ? value : value.split(/[\s,]+/)).filter((item) => item !== '')),
-    v.array(v.pipe(v.string(), v.check(test, allowed))),
-  );
-
-/** An interface's name: what the kernel takes (dev_valid_name in net/core/dev.c), in printable ASCII. */
-export const isInterfaceName = (name: string): boolean =>
-  /^[!-~]{1,15}$/.test(name) && !/[/:%"'\\]/.test(name) && name !== '.' && name !== '..';
-
-/** A DNS name of labels as RFC 1123 section 2.1 allows them. */
-export const isDomainName = (name: string): boolean =>
-  name.length <= 253 && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(name);
-
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 } as const;
 const LEASE = 'allowed: a time of at least 2m, such as 45m, 1h, 7d, or infinite';
 const lease = v.pipe(
@@ -68,16 +38,22 @@ const lease = v.pipe(
   v.check((value) => value === 'infinite' || (value >= 120 && value < 2 ** 32), LEASE),
 );
 
-const MTU = 'allowed: auto, or bytes from 576 to 65535';
-const mtu = v.pipe(
-  matching((value) => value === 'auto' || /^\d+$/.test(value), MTU),
-  v.transform((value) => (value === 'auto' ? value : Number(value))),
-  v.check((value) => value === 'auto' || (value >= 576 && value <= 65535), MTU),
+/** The range of docker 0.9 to 1.4; the kernel's own ephemeral ports (net.ipv4.ip_local_port_range) end before 61000. */
+const PORTS = 'allowed: FIRST-LAST of ports from 1 to 65535, such as 49153-65535';
+const publishPorts = v.pipe(
+  matching((value) => /^\d{1,5}\s*-\s*\d{1,5}$/.test(value), PORTS),
+  v.transform((value) => value.split('-').map(Number)),
+  v.check(([from = 0, to = 0]) => from >= 1 && from <= to && to <= 65535, PORTS),
+  v.transform(([from, to]) => ({ from: from as number, to: to as number })),
 );
 
 export const hostSchema = v.strictObject({
   firewall: v.optional(choice(['auto', 'nftables'], ['iptables']), 'auto'),
   resolver: v.optional(choice(['auto', 'resolved', 'resolvconf', 'file', 'none'], ['networkmanager']), 'auto'),
+  dns: v.optional(servers, []),
+  ...nameKeys,
+  'publish-ports': v.optional(publishPorts, '49153-65535'),
+  'publish-address': v.optional(matching(isIPv4, "allowed: an IPv4 address of the host's, or 0.0.0.0"), '0.0.0.0'),
 });
 
 export const networkSchema = v.strictObject({
@@ -88,11 +64,9 @@ export const networkSchema = v.strictObject({
   ),
   masquerade: v.optional(boolean, true),
   domain: v.optional(matching(isDomainName, 'allowed: a domain name, such as lxc'), 'lxc'),
-  dns: v.optional(boolean, true),
-  'dns-upstream': v.optional(
-    list((value) => isIPv4(value) || ipaddr.IPv6.isValid(value), 'allowed: IP addresses of DNS servers'),
-    [],
-  ),
+  dns: v.optional(networkDns, true),
+  'dns-upstream': v.optional(list(isAddress, 'allowed: IP addresses of DNS servers'), []),
+  ...nameKeys,
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),
   reserve: v.optional(range),
@@ -105,6 +79,3 @@ export const networkSchema = v.strictObject({
   ),
   mtu: v.optional(mtu, 'auto'),
 });
-
-export const HOST_KEYS = Object.keys(hostSchema.entries);
-export const NETWORK_KEYS = Object.keys(networkSchema.entries);

@@ -35,14 +35,44 @@ export interface NetworkConfig {
   lease: number | 'infinite';
   /** Where the containers' sticky addresses come from. */
   reserve: AddressRange;
+  /** Whether containers on it reach each other without a link (Docker's icc). */
+  icc: boolean;
   /** Bytes; `auto` follows the interface of the default route. */
   mtu: number | 'auto';
+  /** What its containers get that say nothing themselves; goes before the host's. */
+  containers: NameDefaults;
+}
+
+/** How a container asks for names, where it does not say so itself. An empty list says nothing. */
+export interface NameDefaults {
+  /** IP addresses of DNS servers that take the place of ours. */
+  dns: string[];
+  /** Search domains; a single `.` clears the list. */
+  dnsSearch: string[];
+  /** Options of resolv.conf(5). */
+  dnsOption: string[];
+  extraHost: ExtraHost[];
+}
+
+/** A line of a container's /etc/hosts. */
+export interface ExtraHost {
+  name: string;
+  address: string;
+}
+
+/** What holds for every container of the host that says nothing itself. */
+export interface ContainerDefaults extends NameDefaults {
+  /** The host ports that `publish-all`, and a `publish` without a host port, take from. Inclusive. */
+  publishPorts: { from: number; to: number };
+  /** The host's address that a `publish` without an address means; 0.0.0.0 for all (Docker's --ip). */
+  publishAddress: string;
 }
 
 export interface Config {
   /** The file it was read from. */
   source: string;
   host: HostConfig;
+  containers: ContainerDefaults;
   /** At least one; the first is the one that new containers join. */
   networks: NetworkConfig[];
 }

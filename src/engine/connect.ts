@@ -3,7 +3,8 @@
  * knows who calls.
  */
 import type { NetworkConfig } from '../config/types.ts';
-import { attach, attachCommands, dnsName, type Joining } from '../plan/container.ts';
+import { attach, attachCommands, type Joining } from '../plan/container.ts';
+import { dnsName } from '../plan/names.ts';
 import { UPSTREAMS } from '../plan/paths.ts';
 import { parseResolvConf, renderResolvConf } from '../plan/resolv-conf.ts';
 import { releaseAddress, reserveAddress } from '../state/address-store.ts';

@@ -1,5 +1,6 @@
 /** What LXC tells a hook (lxc.container.conf(5), "CONTAINER HOOKS"), in hook version 0 and 1. */
 import { NethooksError } from '../errors.ts';
+import { isSafeName } from '../plan/names.ts';
 
 export interface LxcEvent {
   /** The container's name, safe as a file name. */
@@ -28,6 +29,3 @@ export function parseLxcEvent(words: readonly string[], env: NodeJS.ProcessEnv):
   const pid = Number(env.LXC_PID);
   return { name, configFile: env.LXC_CONFIG_FILE || null, pid: Number.isInteger(pid) && pid > 1 ? pid : null };
 }
-
-/** The characters that CNI allows in a container id (SPEC.md), which the address store holds; no path of any kind. */
-export const isSafeName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/.test(name);

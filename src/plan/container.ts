@@ -80,13 +80,6 @@ export function attachCommands(attachments: Attachment[]): string[] {
   });
 }
 
-/** A container's name as a DNS name (RFC 1123), or null when it cannot be one: `my_db` becomes `my-db`. */
-export function dnsName(container: string): string | null {
-  const name = container.toLowerCase().replaceAll('_', '-');
-  const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-  return name.length <= 253 && name.split('.').every((part) => label.test(part)) ? name : null;
-}
-
 /** The hosts file of a container in one domain (hosts(5)): the full name first, as reverse look-ups give the first. */
 export function hostsFile(name: string, domain: string, attachments: Attachment[]): string {
   return attachments

@@ -23,3 +23,7 @@ export const runningRecord = (container: string): string => `${RUN}/containers/$
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;
 export const HOOK_LOG = '/var/log/nethooks/hooks.log';
+/** What the admin, or `nethooks configure`, says about a container. */
+export const containerFile = (container: string): string => `${CONFIG_DIR}/containers/${container}.ini`;
+/** The same after validation, for hooks. */
+export const optionsCache = (container: string): string => `${RUN}/options/${container}.json`;

@@ -1,6 +1,7 @@
 /** What a container holds on this host: its addresses, its names, its reservations, and the records of them. */
 import { join } from 'node:path';
-import { type Attachment, dhcpHost, dnsName, hostsFile } from '../plan/container.ts';
+import { type Attachment, dhcpHost, hostsFile } from '../plan/container.ts';
+import { dnsName } from '../plan/names.ts';
 import { dhcpHostsDir, keptRecord, namesDir, runningRecord } from '../plan/paths.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';

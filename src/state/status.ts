@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config, NetworkConfig } from '../config/types.ts';
-import { dnsName } from '../plan/container.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { activeUplinks, parseListing, wantedTable } from '../plan/firewall.ts';
 import { toNumber } from '../plan/ipv4.ts';
+import { dnsName } from '../plan/names.ts';
 import { leasesFile, namesDir } from '../plan/paths.ts';
 import { checksumRule, ownRules } from '../plan/rules.ts';
 import { describe, type Plan } from '../plan/step.ts';

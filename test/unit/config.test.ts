@@ -40,7 +40,9 @@ describe('a configuration', () => {
         dhcp: { from: '10.0.0.100', to: '10.0.0.200' },
         lease: 3600,
         reserve: { from: '10.0.0.2', to: '10.0.0.99' },
+        icc: true,
         mtu: 'auto',
+        containers: { dns: [], dnsSearch: [], dnsOption: [], extraHost: [] },
       },
     ]);
   });

@@ -1,0 +1,89 @@
+/** What each key of a container's options may hold, in its file and as a flag. */
+import * as v from 'valibot';
+import { NethooksError } from '../errors.ts';
+import { isIPv4 } from '../plan/ipv4.ts';
+import { dnsName, isSafeName } from '../plan/names.ts';
+import { parseExpose, parsePortSpec } from '../plan/ports.ts';
+import type { LinkOption } from './container-options.ts';
+import { nameKeys, servers } from './name-keys.ts';
+import { boolean, choice, isDomainName, isInterfaceName, list, matching, mtu, words } from './values.ts';
+
+/** Linux's HOST_NAME_MAX. */
+const HOSTNAME_LENGTH = 64;
+
+/** A list in a grammar that has a parser of its own, whose message is the fault's. */
+const parsed = <T>(allowed: string, parse: (text: string) => T) =>
+  v.pipe(
+    words(allowed),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      try {
+        return dataset.value.map(parse);
+      } catch (error) {
+        if (!(error instanceof NethooksError)) throw error;
+        addIssue({ message: error.message });
+        return NEVER;
+      }
+    }),
+  );
+
+const LINK = 'allowed: CONTAINER or CONTAINER:ALIAS, the alias a host name (RFC 1123)';
+const link = v.pipe(
+  words(LINK),
+  v.transform((items) => items.map(asLink)),
+  v.check((links) => !links.includes(null), LINK),
+  v.transform((links) => links as LinkOption[]),
+  v.check(
+    (links) => new Set(links.map(({ alias }) => alias)).size === links.length,
+    'two links have one alias; allowed: an alias for each',
+  ),
+);
+
+function asLink(text: string): LinkOption | null {
+  const [container = '', given, ...rest] = text.split(':');
+  const alias = given?.toLowerCase() ?? dnsName(container) ?? '';
+  return rest.length === 0 && isSafeName(container) && isDomainName(alias) ? { container, alias } : null;
+}
+
+const ADDRESS = "allowed: auto, dhcp, or an IPv4 address in the network's subnet";
+const HOSTNAME = `allowed: a host name (RFC 1123) of up to ${HOSTNAME_LENGTH} characters`;
+const ALIASES = 'allowed: host names (RFC 1123)';
+
+/** The keys of one interface: at the top for the first, in [net.N] for lxc.net.N. */
+export const nicKeys = {
+  network: matching(isInterfaceName, 'allowed: the name of a network'),
+  address: matching((value) => value === 'auto' || value === 'dhcp' || isIPv4(value), ADDRESS),
+  mtu,
+};
+
+export const containerKeys = {
+  hostname: matching((value) => value.length <= HOSTNAME_LENGTH && isDomainName(value), HOSTNAME),
+  aliases: v.pipe(
+    list(isDomainName, ALIASES),
+    v.transform((names) => names.map((name) => name.toLowerCase())),
+  ),
+  publish: parsed('allowed: [[IP:][HOST-PORT]:]CONTAINER-PORT[/tcp|udp|sctp]', parsePortSpec),
+  expose: v.pipe(
+    parsed('allowed: PORT or FIRST-LAST, with /tcp, /udp or /sctp', parseExpose),
+    v.transform((ports) => ports.flat()),
+  ),
+  'publish-all': boolean,
+  link,
+  dns: servers,
+  ...nameKeys,
+  'resolv-conf': choice(['auto', 'force', 'none']),
+};
+
+export type NicKey = keyof typeof nicKeys;
+export type ContainerKey = keyof typeof containerKeys;
+
+/** Keys that a container can do without for once: a fault in them is logged. Any other could leave it open, or on the wrong network. */
+export const CONVENIENCES: ReadonlySet<string> = new Set([
+  'hostname',
+  'aliases',
+  'dns',
+  'dns-search',
+  'dns-option',
+  'extra-host',
+  'resolv-conf',
+  'mtu',
+]);

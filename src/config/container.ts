@@ -1,0 +1,151 @@
+/**
+ * Reads a container's options: /etc/nethooks/containers/NAME.ini and the words on its hook line. The slow path, with valibot and
+ * ini: hooks keep the result (container-cache.ts).
+ */
+import * as v from 'valibot';
+import { NethooksError } from '../errors.ts';
+import { containerFile } from '../plan/paths.ts';
+import { readText } from '../system/files.ts';
+import { type Fault, isRecord } from './check.ts';
+import { type ContainerOptions, NIC_DEFAULTS, type NicOptions, NO_OPTIONS } from './container-options.ts';
+import { CONVENIENCES, type ContainerKey, containerKeys, type NicKey, nicKeys } from './container-schema.ts';
+import { parseFlags } from './flags.ts';
+import { readIni } from './ini.ts';
+import { ConfigError, describeFault, describeProblem } from './load.ts';
+
+export interface ContainerSource {
+  /** The text of the container's file; null when there is none. */
+  text: string | null;
+  /** The words on the hook line, or what `configure` was given. */
+  words: readonly string[];
+}
+
+/** One problem in words for people; `refuses`: the container must not start with it. */
+export interface Problem {
+  message: string;
+  refuses: boolean;
+}
+
+type Values = { [K in ContainerKey]?: v.InferOutput<(typeof containerKeys)[K]> };
+type NicValues = { [K in NicKey]?: v.InferOutput<(typeof nicKeys)[K]> };
+
+/** The options of a container as they are on this host. */
+export function loadContainer(
+  name: string,
+  words: readonly string[],
+): { options: ContainerOptions; warnings: string[] } {
+  const { options, problems } = resolveContainer(name, { text: readText(containerFile(name)), words });
+  if (problems.some(({ refuses }) => refuses)) throw new ConfigError(problems.map(({ message }) => message).join('\n'));
+  return { options, warnings: problems.map(({ message }) => message) };
+}
+
+/**
+ * Checks both sources, a flag going before the file's line of that key. Never throws: what is wrong comes back, and is left out
+ * of the options.
+ */
+export function resolveContainer(name: string, { text, words }: ContainerSource) {
+  const problems: Problem[] = [];
+  const file = readFile(name, text ?? '', problems);
+  const flags = readFlags(words, problems);
+  const values: Values = { ...file.values, ...flags.values };
+  const nics: Record<string, NicOptions> = {};
+  for (const index of new Set([...Object.keys(file.nics), ...Object.keys(flags.nics)]))
+    nics[index] = { ...NIC_DEFAULTS, ...file.nics[index], ...flags.nics[index] };
+  for (const { container } of values.link ?? []) {
+    const message = `link ${container}: the container itself; allowed: another container`;
+    if (container === name) problems.push({ message: `${containerFile(name)}: ${message}`, refuses: true });
+  }
+  return { options: asOptions(values, nics), problems };
+}
+
+function asOptions(values: Values, nics: Record<string, NicOptions>): ContainerOptions {
+  const { hostname, aliases, publish, expose, link, dns } = values;
+  return {
+    nics,
+    hostname: hostname ?? NO_OPTIONS.hostname,
+    aliases: [...new Set(aliases ?? [])],
+    publish: publish ?? [],
+    expose: expose ?? [],
+    publishAll: values['publish-all'] ?? NO_OPTIONS.publishAll,
+    link: link ?? [],
+    dns: dns ?? [],
+    dnsSearch: values['dns-search'] ?? [],
+    dnsOption: values['dns-option'] ?? [],
+    extraHost: values['extra-host'] ?? [],
+    resolvConf: values['resolv-conf'] ?? NO_OPTIONS.resolvConf,
+  };
+}
+
+interface Section {
+  values: Values;
+  /** By the N of lxc.net.N; what stands at the top is for the first. */
+  nics: Record<string, NicValues>;
+}
+
+function readFile(name: string, text: string, problems: Problem[]): Section {
+  const path = containerFile(name);
+  const { data, problems: malformed } = readIni(text, { top: true });
+  problems.push(...malformed.map((problem) => ({ message: describeProblem(path, problem), refuses: true })));
+  const faults: Fault[] = [];
+  const section = readSections(isRecord(data) ? data : {}, faults);
+  problems.push(...faults.map((fault) => asProblem(fault, describeFault(path, text, fault))));
+  return section;
+}
+
+/** Splits the file's data into keys for the container and keys for its interfaces. */
+function readSections(data: Record<string, unknown>, faults: Fault[]): Section {
+  const { net = {}, ...top } = data;
+  const { values, nic } = readKeys('', top, true, faults);
+  const nics: Section['nics'] = Object.keys(nic).length > 0 ? { 0: nic } : {};
+  if (!isRecord(net)) faults.push({ section: '', key: 'net', value: net, message: 'not a section; allowed: [net.1]' });
+  for (const [index, keys] of Object.entries(isRecord(net) ? net : {})) {
+    const section = `net.${index}`;
+    if (!/^(0|[1-9]\d{0,3})$/.test(index) || !isRecord(keys))
+      faults.push({ section, message: 'not a section of an interface; allowed: [net.N] for lxc.net.N' });
+    else nics[index] = { ...nics[index], ...readKeys(section, keys, false, faults).nic };
+  }
+  return { values, nics };
+}
+
+/** Each key on its own, so that one fault does not take the other keys with it. */
+function readKeys(section: string, data: Record<string, unknown>, top: boolean, faults: Fault[]) {
+  const values: Record<string, unknown> = {};
+  const nic: Record<string, unknown> = {};
+  const schemas: Record<string, v.GenericSchema> = { ...nicKeys, ...(top ? containerKeys : {}) };
+  for (const [key, value] of Object.entries(data)) {
+    const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined;
+    if (!schema || isRecord(value)) {
+      const allowed = Object.keys(schemas).join(', ');
+      faults.push({ section: section || (isRecord(value) ? key : ''), key, message: `unknown; allowed: ${allowed}` });
+      continue;
+    }
+    const result = v.safeParse(schema, value);
+    if (result.success) (key in nicKeys ? nic : values)[key] = result.output;
+    else faults.push({ section, key, value, message: result.issues[0].message });
+  }
+  return { values: values as Values, nic: nic as NicValues };
+}
+
+function readFlags(words: readonly string[], problems: Problem[]): Section {
+  const refused = (message: string): void => {
+    problems.push({ message: `hook line: ${message}`, refuses: true });
+  };
+  const data = parseFlags(words, refused);
+  const faults: Fault[] = [];
+  const section = readSections(data, faults);
+  for (const fault of faults) {
+    const value = Array.isArray(fault.value) ? fault.value.join(' ') : fault.value;
+    problems.push(asProblem(fault, `hook line: --${fault.key} ${value ?? ''}: ${fault.message}`));
+  }
+  return section;
+}
+
+const asProblem = ({ key }: Fault, message: string): Problem => ({
+  message,
+  refuses: key === undefined || !CONVENIENCES.has(key),
+});
+
+/** @throws NethooksError naming every problem; what `configure` does before it changes anything */
+export function requireGood(problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'));
+}

@@ -1,0 +1,51 @@
+/** What values may be, as valibot schemas: the words that every file's schema is made of. */
+import ipaddr from 'ipaddr.js';
+import * as v from 'valibot';
+import { isIPv4 } from '../plan/ipv4.ts';
+
+/** Values that come with a later version are refused with that reason, never ignored. */
+const now = (values: readonly string[], later: readonly string[]): string =>
+  `allowed: ${values.join(', ')}${later.length > 0 ? `; ${later.join(', ')} is not supported by this version` : ''}`;
+
+/** INI gives strings, JSON and YAML give native values: both are taken. */
+export const text = (allowed: string) =>
+  v.pipe(v.union([v.string(), v.number()], allowed), v.transform(String), v.trim());
+
+export const matching = (test: (value: string) => boolean, allowed: string) =>
+  v.pipe(text(allowed), v.check(test, allowed));
+
+export const choice = <const T extends readonly string[]>(values: T, later: readonly string[] = []) =>
+  v.pipe(text(now(values, later)), v.picklist(values, now(values, later)));
+
+export const boolean = v.pipe(
+  v.union([v.boolean(), v.picklist(['true', 'false', 'yes', 'no', 'on', 'off'])], 'allowed: true, false'),
+  v.transform((value) => value === true || value === 'true' || value === 'yes' || value === 'on'),
+);
+
+/** `a, b c` and lists, empty items dropped. */
+export const words = (allowed: string) =>
+  v.pipe(
+    v.union([v.array(text(allowed)), text(allowed)], allowed),
+    v.transform((value) => (Array.isArray(value) ? value : value.split(/[\s,]+/)).filter((item) => item !== '')),
+  );
+
+/** A list whose items all pass the test; the message names the first that does not. */
+export const list = (test: (value: string) => boolean, allowed: string) =>
+  v.pipe(words(allowed), v.array(v.pipe(v.string(), v.check(test, allowed))));
+
+/** An interface's name: what the kernel takes (dev_valid_name in net/core/dev.c), in printable ASCII. */
+export const isInterfaceName = (name: string): boolean =>
+  /^[!-~]{1,15}$/.test(name) && !/[/:%"'\\]/.test(name) && name !== '.' && name !== '..';
+
+/** A DNS name of labels as RFC 1123 section 2.1 allows them. */
+export const isDomainName = (name: string): boolean =>
+  name.length <= 253 && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(name);
+
+export const isAddress = (value: string): boolean => isIPv4(value) || ipaddr.IPv6.isValid(value);
+
+const MTU = 'allowed: auto, or bytes from 576 to 65535';
+export const mtu = v.pipe(
+  matching((value) => value === 'auto' || /^\d+$/.test(value), MTU),
+  v.transform((value) => (value === 'auto' ? value : Number(value))),
+  v.check((value) => value === 'auto' || (value >= 576 && value <= 65535), MTU),
+);
