@@ -8,6 +8,8 @@ export interface ExecOptions {
   input?: string;
   /** An open file descriptor that the program finds as number 3. */
   fd?: number;
+  /** Added to the small environment that every program gets. */
+  env?: Readonly<Record<string, string>>;
 }
 
 export interface ExecResult {
@@ -45,9 +47,9 @@ const ENVIRONMENT = {
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */
 export function execUntil(deadline: number): Exec {
   const left = (): number => Math.max(1, Math.floor(deadline - performance.now()));
-  const exec: Exec = (command, args, { input, fd } = {}) => {
+  const exec: Exec = (command, args, { input, fd, env } = {}) => {
     const result = spawnSync(command, args, {
-      env: ENVIRONMENT,
+      env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT,
       cwd: '/',
       encoding: 'utf8',
       timeout: left(),
