@@ -31,15 +31,16 @@ function print({ networks, forwarding, resolver, upstreams, missing, warnings }:
 }
 
 function printNetwork(network: NetworkStatus): void {
-  const { name, address, domain, bridge, dnsmasq, uplinks, defaultDevice, masquerade, checksum, reserved } = network;
+  const { name, address, domain, bridge, dnsmasq, uplinks, defaultDevice, masquerade, checksum, served, reserved } =
+    network;
   console.log(`${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`);
   row(
     'uplinks',
     uplinks[0] === '*' ? `any (default route: ${defaultDevice ?? 'none'})` : uplinks.join(' ') || 'none is up',
   );
-  row('masquerade', present(masquerade));
-  row('checksum', present(checksum));
-  row('dnsmasq', dnsmasq === null ? 'not running' : `running (pid ${dnsmasq})`);
+  row('masquerade', masquerade);
+  row('checksum', checksum);
+  row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
   row(
     'addresses',
     `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
@@ -56,5 +57,4 @@ function printNetwork(network: NetworkStatus): void {
     );
 }
 
-const present = (there: boolean): string => (there ? 'present' : 'missing');
 const row = (title: string, text: string): void => console.log(`  ${title.padEnd(11)} ${text}`);

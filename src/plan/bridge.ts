@@ -1,7 +1,7 @@
 import type { NetworkConfig } from '../config/types.ts';
 import type { HostFacts, LinkFact } from './facts.ts';
 import { overlaps, toNumber } from './ipv4.ts';
-import type { Plan, Step } from './step.ts';
+import type { Plan } from './step.ts';
 
 /** The host's address on a network's bridge, with its prefix length. */
 export const cidrOf = ({ address, prefix }: NetworkConfig): string => `${address}/${prefix}`;
@@ -92,27 +92,19 @@ function wayOut(link: LinkFact, facts: HostFacts): string | undefined {
   return port && `${port.name} is a port of it`;
 }
 
-/**
- * What removes the bridge: all of it if it is ours, else only `addresses`, which are ours. With containers on it, it stays; ports
- * that somebody else's bridge has besides are no reason.
- */
+/** What removes the bridge: all of it if it is ours, once no container is on it; of somebody else's only `addresses`, which are ours. */
 export function planBridgeDown(name: string, addresses: string[], facts: HostFacts): Plan {
   const link = facts.links.find((candidate) => candidate.name === name);
   if (link?.kind !== 'bridge') return { steps: [], warnings: [], refusals: [] };
-  const ours = link.alias === ALIAS;
-  const ports = facts.links.filter(({ master, kind }) => master === name && (ours || kind === 'veth'));
-  const present = link.addresses.filter((address) => addresses.includes(address));
-  const step: Step = ours
-    ? { kind: 'ip', commands: [`link del dev ${name}`], undo: [] }
-    : {
-        kind: 'ip',
-        commands: present.map((a) => `addr del ${a} dev ${name}`),
-        undo: present.map((a) => `addr add ${a} broadcast + dev ${name}`),
-      };
-  if (step.commands.length === 0) return { steps: [], warnings: [], refusals: [] };
-  if (ports.length > 0) {
-    const warning = `bridge ${name} stays, with its address: ${ports.length} port${ports.length === 1 ? ' is' : 's are'} still on it (${ports.map((port) => port.name).join(', ')})`;
-    return { steps: [], warnings: [warning], refusals: [] };
+  if (link.alias !== ALIAS) {
+    const ours = link.addresses.filter((address) => addresses.includes(address));
+    const commands = ours.map((address) => `addr del ${address} dev ${name}`);
+    const undo = ours.map((address) => `addr add ${address} broadcast + dev ${name}`);
+    return { steps: ours.length > 0 ? [{ kind: 'ip', commands, undo }] : [], warnings: [], refusals: [] };
   }
-  return { steps: [step], warnings: [], refusals: [] };
+  const ports = facts.links.filter((candidate) => candidate.master === name).map((port) => port.name);
+  if (ports.length === 0)
+    return { steps: [{ kind: 'ip', commands: [`link del dev ${name}`], undo: [] }], warnings: [], refusals: [] };
+  const warning = `bridge ${name} stays, with its address: ${ports.length} port${ports.length === 1 ? ' is' : 's are'} still on it (${ports.join(', ')})`;
+  return { steps: [], warnings: [warning], refusals: [] };
 }

@@ -2,13 +2,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config, NetworkConfig } from '../config/types.ts';
+import { served } from '../plan/dnsmasq.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { activeUplinks, parseListing, wantedTable } from '../plan/firewall.ts';
 import { toNumber } from '../plan/ipv4.ts';
 import { dnsName } from '../plan/names.ts';
 import { leasesFile, namesDir } from '../plan/paths.ts';
 import { checksumRule, ownRules } from '../plan/rules.ts';
-import { describe, type Plan } from '../plan/step.ts';
+import { describe, type Plan, type Step } from '../plan/step.ts';
 import { readText } from '../system/files.ts';
 import { listAddresses } from './address-store.ts';
 import { type ContainerRecord, readRunning, storeOf } from './container.ts';
@@ -33,6 +34,9 @@ export interface ContainerStatus {
   pid: number | null;
 }
 
+/** Of a rule; not needed where the configuration or the uplinks ask for none. */
+export type Presence = 'present' | 'missing' | 'not needed';
+
 export interface NetworkStatus {
   name: string;
   address: string;
@@ -42,8 +46,11 @@ export interface NetworkStatus {
   /** The interfaces masqueraded behind now; `*` for any. */
   uplinks: string[];
   defaultDevice: string | null;
-  masquerade: boolean;
-  checksum: boolean;
+  masquerade: Presence;
+  checksum: Presence;
+  /** Whether there is DNS or DHCP for a dnsmasq to do. */
+  served: boolean;
+  /** pid of its dnsmasq; null when none runs. */
   dnsmasq: number | null;
   reserved: { held: number; of: number };
   containers: ContainerStatus[];
@@ -67,31 +74,41 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
     forwarding: facts.ipForward === '1',
     resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
     upstreams: facts.upstreams,
-    missing: [...plan.refusals, ...plan.steps.flatMap((step) => describe(step)[0] ?? [])],
+    missing: [...plan.refusals, ...plan.steps.map((step) => headline(step))],
     warnings: plan.warnings,
   };
 }
+
+/** What a step is about, in one line. */
+const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
 
 function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus {
   const { name, address, prefix, reserve } = network;
   const link = facts.links.find((candidate) => candidate.name === name);
   const checksum = checksumRule(name);
+  const uplinks = network.uplinks === '*' ? ['*'] : activeUplinks(network, facts.links);
   const held = listAddresses(storeOf(name));
   return {
     name,
     address: `${address}/${prefix}`,
     domain: network.domain,
     bridge: link?.kind === 'bridge' && link.up && link.addresses.includes(`${address}/${prefix}`),
-    uplinks: network.uplinks === '*' ? ['*'] : activeUplinks(network, facts.links),
+    uplinks,
     defaultDevice: facts.defaultDevice,
-    masquerade: masquerades(network, facts),
-    checksum: ownRules(facts).some((rule) => rule.chain === checksum.chain && rule.match === checksum.match),
+    masquerade: presence(network.masquerade && uplinks.length > 0, masquerades(network, facts)),
+    checksum: presence(
+      network.dhcp !== null,
+      ownRules(facts).some((rule) => rule.chain === checksum.chain && rule.match === checksum.match),
+    ),
+    served: served(network),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: toNumber(reserve.to) - toNumber(reserve.from) + 1 },
     containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder.id, holder.ifname)),
     leases: readLeases(name),
   };
 }
+
+const presence = (needed: boolean, there: boolean): Presence => (there ? 'present' : needed ? 'missing' : 'not needed');
 
 /** Whether the kernel has the rules, and the network in the set that they ask. */
 function masquerades(network: NetworkConfig, facts: HostFacts): boolean {

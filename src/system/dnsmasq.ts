@@ -6,7 +6,7 @@ import { dnsmasqConf, dnsmasqPid } from '../plan/paths.ts';
 import type { DnsmasqStep } from '../plan/step.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { readText } from './files.ts';
-import { listeners } from './listeners.ts';
+import { type Listener, listeners } from './listeners.ts';
 
 /** A network's dnsmasq as it is. */
 export function dnsmasqFact(network: string): DnsmasqFact {
@@ -39,7 +39,8 @@ export async function startDnsmasq(exec: Exec, { network, directories }: Dnsmasq
     ? ['systemctl', 'restart', ...(wait ? [] : ['--no-block']), unit(network)]
     : ['dnsmasq', '-C', dnsmasqConf(network)];
   const result = await exec.start(command as string, args);
-  if (result.code !== 0) throw new NethooksError(failure(command as string, args, result) + whoHolds(result.stderr));
+  if (result.code !== 0)
+    throw new NethooksError(failure(command as string, args, result) + whoHolds(network, result.stderr));
 }
 
 /** Stops a network's dnsmasq and waits until it has gone. */
@@ -74,11 +75,16 @@ export function reloadDnsmasq(network: string): void {
 
 const unit = (network: string): string => `nethooks-dnsmasq@${network}.service`;
 
-function whoHolds(words: string): string {
+/** Who has a port that dnsmasq could not get, and the way out. */
+function whoHolds(network: string, words: string): string {
   if (!/Address already in use/.test(words)) return '';
   const port = /DHCP/.test(words) ? 67 : 53;
-  const owners = listeners().filter((listener) => listener.port === port);
-  return `; port ${port} is held by ${[...new Set(owners.map(({ owner }) => owner))].join(', ') || 'an unknown process'}`;
+  const wanted = /listening socket for (\S+):/.exec(words)?.[1];
+  const inTheWay = ({ address }: Listener): boolean =>
+    wanted === undefined || ['0.0.0.0', '::', wanted].includes(address);
+  const owners = listeners().filter((listener) => listener.port === port && inTheWay(listener));
+  const names = [...new Set(owners.map(({ owner }) => owner))].join(', ') || 'an unknown process';
+  return `; port ${port} is held by ${names}: end it, keep it off ${network}, or set ${port === 67 ? 'dhcp' : 'dns'} = false`;
 }
 
 /** Blocks for some milliseconds; there is nothing else to do meanwhile. */

@@ -1,0 +1,314 @@
+/** DHCP and DNS on the bridge: real clients in containers, strangers without a hook, and the switches of a network. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import type { Status } from '../../src/state/status.ts';
+import {
+  capture,
+  createContainer,
+  createContainers,
+  describeLab,
+  eventually,
+  inContainer,
+  installNethooks,
+  labHost,
+  must,
+  sh,
+  writeConfig,
+} from '../lab/lab.ts';
+
+/** A container whose init starts nothing: the only DHCP client in it is the test's. */
+const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
+const CHECKSUM =
+  'POSTROUTING -o br0 -p udp -m udp --dport 68 -m comment --comment nethooks -j CHECKSUM --checksum-fill';
+const BR0 = '[network.br0]\naddress = 10.0.0.1/24\n';
+
+let host: ThrowawayHost;
+const start = (name: string) => must(host, ['lxc-start', '-n', name]);
+const stop = (...names: string[]) => sh(host, 'for name; do lxc-stop -k -n "$name"; done', names);
+const up = async (ini: string) => {
+  await writeConfig(host, ini);
+  return must(host, ['nethooks', 'up']);
+};
+const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0];
+const status = async (): Promise<Status> => JSON.parse((await host.run(['nethooks', 'status', '--json'])).stdout);
+const leases = async () => (await status()).networks.flatMap((network) => network.leases);
+const resolvConfOf = (name: string) => inContainer(host, name, ['cat', '/etc/resolv.conf']);
+
+describeLab('DHCP and DNS on the bridge', () => {
+  beforeAll(async () => {
+    host = await labHost({ dns: true });
+    await installNethooks(host, { config: BR0 });
+    await sh(host, STRANGERS);
+    await createContainers(host, ['still', 'other'], STILL);
+  });
+
+  it('a reply that arrives in a container has a correct checksum with the rule, and a wrong one without', async () => {
+    await start('still');
+    const checksums = async () => {
+      const replies = await capture(host, ['-i', 'eth0', '-vvv', 'udp dst port 68'], { container: 'still' });
+      await inContainer(host, 'still', ['udhcpc', '-i', 'eth0', '-n', '-q', '-f', '-s', '/bin/true']);
+      return (await replies.stop()).match(/udp sum ok|bad udp cksum|no cksum/g);
+    };
+    expect(await checksums()).toEqual(['udp sum ok', 'udp sum ok']);
+
+    await sh(host, `iptables -t mangle -D ${CHECKSUM}`);
+    expect(await checksums()).toEqual(['bad udp cksum', 'bad udp cksum']);
+    expect(await host.run(['nethooks', 'plan'])).toMatchObject({
+      code: 3,
+      stdout: `iptables -t mangle -A ${CHECKSUM}\n`,
+    });
+    expect(await host.run(['nethooks', 'status'])).toMatchObject({
+      code: 3,
+      stdout: expect.stringMatching(
+        /^ {2}checksum +missing$[\s\S]*^ {2}missing +iptables -t mangle -A POSTROUTING -o br0/m,
+      ),
+    });
+
+    expect(await must(host, ['nethooks', 'up'])).toBe(`iptables -t mangle -A ${CHECKSUM}\n`);
+    expect(await checksums()).toEqual(['udp sum ok', 'udp sum ok']);
+    await stop('still');
+  });
+
+  describe('a DHCP client in a container gets the reserved address, and breaks nothing:', () => {
+    const works = async (name: string) => {
+      const address = await resolved(`${name}.lxc`);
+      const lines = await inContainer(host, name, ['ip', '-4', 'address', 'show', 'eth0']);
+      expect(lines.match(/inet \S+/g)).toEqual([`inet ${address}/24`]);
+      expect((await leases()).map((lease) => lease.address)).toContain(address);
+      await inContainer(host, name, ['ping', '-c', '1', '-W', '2', '198.51.100.1']);
+      expect(await resolvConfOf(name)).toMatch(/^nameserver 10\.0\.0\.1$/m);
+      await sh(host, 'busybox ping -c 1 -W 2 "$1"', [`${name}.lxc`]);
+    };
+    const forgetLeases = () => sh(host, 'nethooks down; rm /var/lib/nethooks/br0.leases; nethooks up');
+
+    it('udhcpc, started by the init of a busybox container', async () => {
+      await forgetLeases();
+      await createContainer(host, 'plain');
+      await start('plain');
+      const address = await resolved('plain.lxc');
+      await eventually(async () => expect((await leases()).map((lease) => lease.address)).toEqual([address]));
+      await eventually(() => works('plain'));
+      await sh(host, 'lxc-stop -k -n plain; lxc-destroy -n plain');
+    });
+
+    it.each([
+      ['dhclient', ['dhclient', '-1', 'eth0']],
+      ['dhcpcd', ['dhcpcd', '--ipv4only', '--oneshot', '--nodelay', '--noarp', 'eth0']],
+    ])('%s, in a container with the files of a Debian', async (client, argv) => {
+      await forgetLeases();
+      await sh(host, DEBIAN_CONTAINER);
+      await start('debian');
+      await inContainer(host, 'debian', ['sh', '-c', `${argv.join(' ')} </dev/null >/run/client.log 2>&1`]);
+      await works('debian');
+      expect(await resolvConfOf('debian'), `${client} has written it`).not.toBe('search lxc\nnameserver 10.0.0.1\n');
+      expect(await inContainer(host, 'debian', ['getent', 'hosts', 'debian'])).toContain(await resolved('debian.lxc'));
+      await sh(host, 'lxc-stop -k -n debian; lxc-destroy -n debian');
+    });
+  });
+
+  describe('a stranger on the bridge, without a hook', () => {
+    it('gets an address of the dynamic range, with router, DNS server, domain, search list and MTU', async () => {
+      await up(`${BR0}domain = inside.example\nmtu = 1400\n`);
+      const { ip, ...rest } = await ask('one');
+      expect(ip).toMatch(/^10\.0\.0\.(1\d\d|200)$/);
+      expect(rest).toMatchObject({
+        mask: '24',
+        subnet: '255.255.255.0',
+        broadcast: '10.0.0.255',
+        router: '10.0.0.1',
+        dns: '10.0.0.1',
+        domain: 'inside.example',
+        search: 'inside.example',
+        mtu: '1400',
+        serverid: '10.0.0.1',
+        lease: '3600',
+      });
+      await up(BR0);
+    });
+
+    it('reaches the outside and DNS', async () => {
+      const { ip } = await ask('one');
+      await sh(
+        host,
+        'ip -n one address replace "$1/24" dev eth0; ip -n one route replace default via 10.0.0.1; ip netns exec one ping -c 1 -W 2 198.51.100.1',
+        [ip as string],
+      );
+      expect(await sh(host, 'ip netns exec one busybox nslookup internet.example 10.0.0.1')).toContain('198.51.100.1');
+    });
+
+    it("has no name of its own choosing, be it free or a container's", async () => {
+      await start('still');
+      const address = await resolved('still.lxc');
+      for (const name of ['evil', 'still']) {
+        const { ip } = await ask('one', '-x', `hostname:${name}`, '-F', `${name}.lxc`);
+        expect(ip).not.toBe(address);
+        expect(await host.run(['getent', 'hosts', ip as string])).toMatchObject({ code: 2, stdout: '' });
+      }
+      expect(await resolved('evil.lxc')).toBe('');
+      expect(await resolved('evil')).toBe('');
+      expect(await resolved('still.lxc')).toBe(address);
+      expect((await leases()).map((lease) => lease.hostname)).not.toContain('evil');
+    });
+
+    it('gets no address that is kept for containers, whether one has it or not', async () => {
+      for (const wanted of [await resolved('still.lxc'), '10.0.0.50', '10.0.0.1']) {
+        const { ip } = await ask('two', '-r', wanted as string);
+        expect(ip).toMatch(/^10\.0\.0\.(1\d\d|200)$/);
+      }
+      await stop('still');
+    });
+  });
+
+  describe('dns = false', () => {
+    it('DHCP goes on, nobody listens for DNS, and machines are told the servers that the host asks', async () => {
+      await up(`${BR0}dns = false\n`);
+      expect(await sh(host, 'cat /run/nethooks/dnsmasq/br0/dnsmasq.conf')).toMatch(/^port=0$/m);
+      expect(await sh(host, "ss -Hlntu 'sport = :53'")).toBe('');
+      expect(await ask('one')).toMatchObject({ dns: '198.51.100.1', router: '10.0.0.1' });
+      expect(await sh(host, 'cat /etc/resolv.conf')).toBe('nameserver 198.51.100.1\n');
+      await start('still');
+      expect(await resolvConfOf('still')).toBe('search lxc\nnameserver 198.51.100.1\n');
+      await inContainer(host, 'still', ['nslookup', 'internet.example']);
+      await stop('still');
+    });
+
+    it('or those of dns-upstream', async () => {
+      await up(`${BR0}dns = false\ndns-upstream[] = 198.51.100.7\ndns-upstream[] = 198.51.100.8\n`);
+      expect((await ask('one')).dns).toBe('198.51.100.7 198.51.100.8');
+    });
+
+    it('but never one that only the host itself can reach', async () => {
+      await sh(host, "printf 'nameserver 127.0.0.1\\nnameserver 198.51.100.1\\n' >/etc/resolv.conf");
+      await up(`${BR0}dns = false\n`);
+      expect((await ask('one')).dns).toBe('198.51.100.1');
+      await sh(host, "echo 'nameserver 198.51.100.1' >/etc/resolv.conf");
+    });
+  });
+
+  it('dhcp = false: DNS goes on, and nobody is given an address', async () => {
+    expect(await up(`${BR0}dhcp = false\n`)).toContain(`iptables -t mangle -D ${CHECKSUM}\n`);
+    expect(await sh(host, "ss -Hlnu 'sport = :67'")).toBe('');
+    await expect(ask('one')).rejects.toThrow('no lease');
+    await start('still');
+    expect(await inContainer(host, 'still', ['nslookup', 'still.lxc'])).toContain(await resolved('still.lxc'));
+    expect(await must(host, ['nethooks', 'status'])).toMatch(/^ {2}checksum +not needed$/m);
+    await stop('still');
+  });
+
+  it('neither: no dnsmasq, while containers have addresses and reach the outside', async () => {
+    await up(`${BR0}dhcp = false\ndns = false\n`);
+    expect((await host.run(['pgrep', '-f', '/run/nethooks/dnsmasq'])).stdout).toBe('');
+    expect(await must(host, ['nethooks', 'status'])).toMatch(/^ {2}dnsmasq +not needed$/m);
+    await start('still');
+    await inContainer(host, 'still', ['ping', '-c', '1', '-W', '2', 'internet.example']);
+    await stop('still');
+    await up(BR0);
+    expect(await must(host, ['nethooks', 'status'])).toMatch(/^ {2}dnsmasq +running \(pid \d+\)$/m);
+  });
+
+  it.each([
+    ['of one domain', 'lxc'],
+    ['of different domains', 'two.example'],
+  ])('names of two networks %s resolve in both and on the host, also in reverse', async (_what, domain) => {
+    await up(`${BR0}[network.br1]\naddress = 10.1.0.1/24\ndomain = ${domain}\n`);
+    await sh(host, "sed -i 's/link = br0/link = br1/' /var/lib/lxc/other/config");
+    await start('still');
+    await start('other');
+    expect(await resolvConfOf('still')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    expect(await resolvConfOf('other')).toBe(`search ${domain}\nnameserver 10.1.0.1\n`);
+    expect(await sh(host, 'cat /etc/resolv.conf')).toBe(
+      '# nethooks begin\nnameserver 10.0.0.1\n# nethooks end\nnameserver 198.51.100.1\n',
+    );
+    for (const name of ['still.lxc', `other.${domain}`]) {
+      const address = (await resolved(name)) as string;
+      expect(address).toMatch(name.startsWith('still') ? /^10\.0\.0\.\d+$/ : /^10\.1\.0\.\d+$/);
+      expect(await must(host, ['getent', 'hosts', address])).toMatch(new RegExp(`^${address} +${name}\\b`));
+      for (const container of ['still', 'other']) {
+        expect(await inContainer(host, container, ['nslookup', address])).toContain(name);
+        await inContainer(host, container, ['ping', '-c', '1', '-W', '2', name]);
+      }
+    }
+    await stop('still', 'other');
+  });
+
+  it('names and addresses of ours that nobody has are not asked upstream, from whichever network', async () => {
+    const packets = await capture(host, ['-i', 'eth0', 'port', '53'], { internet: true });
+    for (const server of ['10.0.0.1', '10.1.0.1'])
+      for (const name of ['nobody.lxc', 'nobody.two.example', 'nobody', '10.0.0.99', '10.1.0.99'])
+        await host.run(['busybox', 'nslookup', name, server]);
+    await host.run(['busybox', 'nslookup', 'example.org', '10.1.0.1']);
+    const asked = await packets.stop();
+    expect(asked).toContain('example.org');
+    expect(asked).not.toMatch(/nobody|in-addr/);
+  });
+
+  it('large subnets have many reverse zones', async () => {
+    await up('[network.br0]\naddress = 10.0.0.1/17\n');
+    expect((await ask('one')).subnet).toBe('255.255.128.0');
+    await up(BR0);
+  });
+});
+
+/** The answer to a DHCP client in the network namespace of a stranger, as udhcpc hands it to its script (udhcpc's README). */
+async function ask(stranger: string, ...options: string[]): Promise<Record<string, string>> {
+  const lease = `/run/strangers/${stranger}`;
+  const asked = ['router', 'dns', 'domain', 'search', 'mtu', 'broadcast'].flatMap((name) => ['-O', name]);
+  const client = [
+    'busybox',
+    'udhcpc',
+    '-i',
+    'eth0',
+    '-n',
+    '-q',
+    '-f',
+    '-t',
+    '3',
+    '-T',
+    '1',
+    '-s',
+    '/run/strangers/dump',
+  ];
+  await must(host, ['rm', '-f', lease]);
+  const { stderr } = await host.run(['ip', 'netns', 'exec', stranger, ...client, ...asked, ...options], {
+    env: { LEASE: lease },
+  });
+  const text = (await host.run(['cat', lease])).stdout;
+  if (text === '') throw new Error(`no lease: ${stderr}`);
+  return Object.fromEntries(text.split('\n').map((line) => line.split(/=(.*)/).slice(0, 2)));
+}
+
+/** Two network namespaces with a port of br0 each, and a script that writes down what a DHCP server says. */
+const STRANGERS = `
+for name in one two; do
+  ip netns add $name
+  ip link add stranger-$name type veth peer name eth0 netns $name
+  ip link set stranger-$name master br0 up
+  ip -n $name link set lo up
+  ip -n $name link set eth0 up
+done
+mkdir /run/strangers
+cat >/run/strangers/dump <<'END'
+#!/bin/sh
+[ "$1" != bound ] || env >"$LEASE"
+
+END
+chmod 755 /run/strangers/dump
+`;
+
+/** A container with the machine's own programs, as in a Debian, but nethooks is not in it. */
+const DEBIAN_CONTAINER = `
+lxc-create -n debian -t none
+root=/var/lib/lxc/debian/rootfs
+mkdir -p $root/usr $root/etc $root/proc $root/sys $root/dev $root/run $root/tmp $root/var/lib/dhcp $root/var/lib/dhcpcd
+for name in bin sbin lib lib64; do ln -s usr/$name $root/$name; done
+for name in passwd group nsswitch.conf ld.so.cache alternatives dhcp dhcpcd.conf; do cp -a /etc/$name $root/etc/$name; done
+rm $root/etc/dhcp/dhclient-enter-hooks.d/nethooks
+: >$root/etc/fstab # dhclient-script reads it, and the lease is declined where it cannot
+cat >>/var/lib/lxc/debian/config <<'END'
+lxc.rootfs.path = dir:/var/lib/lxc/debian/rootfs
+lxc.uts.name = debian
+lxc.mount.auto = proc:mixed sys:ro
+lxc.mount.entry = /usr usr none ro,bind 0 0
+lxc.init.cmd = /bin/sleep 3600
+END
+`;
