@@ -121,7 +121,7 @@ lock() { # one at a time; on a directory that is there anyway, to leave nothing 
 # ---- Debian packages: COMMAND:PACKAGE, where the command tells whether the package is there
 
 needed='ip:iproute2 nft:nftables iptables:iptables dnsmasq:dnsmasq-base sysctl:procps flock:util-linux nsenter:util-linux'
-for_containers='lxc-start:lxc busybox:busybox-static ping:iputils-ping'
+for_containers='lxc-start:lxc busybox:busybox-static'
 
 missing_of() { # PAIR…: the packages whose command is missing, each once
   packages=''
@@ -361,7 +361,7 @@ install() {
     lock
     case $(noted_prefix) in '' | "$prefix") ;; *) die "it is installed with --prefix $(noted_prefix): take that back first, ./install.sh --uninstall" 2 ;; esac
     require nethooks $needed
-    if $apt; then require 'containers' $for_containers; fi
+    if $apt; then require 'containers' $for_containers ping:iputils-ping; fi # ping, for the commands named at the end
   fi
   choose_runtime
   if [ -n "$destdir" ]; then
