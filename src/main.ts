@@ -1,6 +1,6 @@
 /**
- * The one executable. The first word decides what is loaded: `hook EVENT …` takes the short way, everything else the command
- * line with its parser.
+ * The one executable. The first word decides what is loaded: `hook EVENT …` and a CNI runtime's call take the short way,
+ * everything else the command line with its parser.
  */
 import { NethooksError } from './errors.ts';
 
@@ -18,16 +18,21 @@ const callerDirectory = (() => {
 process.chdir('/');
 process.umask(0o022);
 
-// `nethooks status | head`: the reader has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(process.exitCode);
-  throw error;
+// `nethooks status | head`: the reader has seen enough. (A listener on process.stdout would load all of node's streams, 10 ms.)
+process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') console.error(error);
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 
 async function main(words: string[]): Promise<number> {
   if (words[0] === 'hook') {
     const { runHook } = await import('./hooks/run.ts');
     return runHook(words[1] ?? '', words.slice(2));
+  }
+  // A runtime starts a plugin without arguments and says what it wants in the environment.
+  if (words[0] === 'cni' || (words.length === 0 && process.env.CNI_COMMAND)) {
+    const { runCni } = await import('./cni/main.ts');
+    return runCni(words.slice(1));
   }
   const { runCommand } = await import('./cli/program.ts');
   return runCommand(words, callerDirectory);

@@ -1,0 +1,84 @@
+/** CHECK: whether what ADD made is still there. */
+import { closeSync } from 'node:fs';
+import { bare } from '../plan/wiring.ts';
+import { isHeldBy } from '../state/reservation-file.ts';
+import type { Exec } from '../system/exec.ts';
+import type { CniContext } from './add.ts';
+import type { Conf } from './conf.ts';
+import { delegate } from './delegate.ts';
+import { CniError, CODE } from './error.ts';
+import { ipamOf } from './ipam.ts';
+import { inside, type ShownLink, shown } from './links.ts';
+import { openNamespace } from './namespace.ts';
+import { readAttachment } from './record.ts';
+import type { Request } from './request.ts';
+import { isDefault, isRecord, type Result } from './result.ts';
+
+/** @throws CniError: (config) without prevResult, (differs) with what is missing */
+export function check({ exec }: CniContext, request: Request, conf: Conf): void {
+  const expected = conf.prevResult;
+  if (!expected) throw new CniError(CODE.config, 'prevResult: missing; CHECK compares with it');
+  const namespace = openNamespace(request.netns);
+  try {
+    checkInside(exec, namespace, request, expected);
+  } finally {
+    closeSync(namespace);
+  }
+  if (conf.kind === 'dns') return;
+  checkHost(exec, request, conf, expected);
+  checkAddresses(exec, request, conf, expected);
+}
+
+function checkInside(exec: Exec, namespace: number, { ifname, netns }: Request, expected: Result): void {
+  const lines = ['address show', 'route show', '-6 route show'];
+  const output = inside(exec, namespace, lines);
+  const link = shown(output).find((one) => one.ifname === ifname);
+  if (!link) throw differs(`interface ${ifname} is not in the container`);
+  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox === netns);
+  const wanted = expected.interfaces[own];
+  if (wanted?.mac && wanted.mac.toLowerCase() !== link.address)
+    throw differs(`interface ${ifname} has MAC ${link.address}, not ${wanted.mac}`);
+  const addresses = link.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+  const missing = expected.ips
+    .filter((ip) => ip.interface === undefined || ip.interface === own)
+    .filter(({ address }) => !addresses.includes(address));
+  if (missing.length > 0)
+    throw differs(`interface ${ifname} lacks ${missing.map(({ address }) => address).join(', ')}`);
+  const routes = output
+    .split('\n')
+    .flatMap((line) => (line.startsWith('[{"dst"') || line.startsWith('[{"type"') ? JSON.parse(line) : []));
+  const known = routes.filter(isRecord).map(({ dst }) => String(dst).replace(/\/(32|128)$/, ''));
+  for (const route of expected.routes) {
+    const dst = isDefault(route) ? 'default' : route.dst.replace(/\/(32|128)$/, '');
+    if (!known.includes(dst)) throw differs(`the route to ${route.dst} is missing in the container`);
+  }
+}
+
+function checkHost(exec: Exec, request: Request, conf: Conf, expected: Result): void {
+  const record = readAttachment({ network: request.name, id: request.containerId, ifname: request.ifname });
+  const hostLink = record?.hostLink;
+  if (!hostLink) return;
+  const link = shown(exec('ip', ['-json', 'address', 'show', 'dev', hostLink]).stdout)[0] as
+    | (ShownLink & { master?: string })
+    | undefined;
+  if (!link?.flags.includes('UP')) throw differs(`the host's end ${hostLink} is ${link ? 'down' : 'missing'}`);
+  const bridge = conf.kind === 'ptp' ? undefined : expected.interfaces.find(({ sandbox }) => !sandbox)?.name;
+  if (bridge && link.master !== bridge) throw differs(`the host's end ${hostLink} is not on bridge ${bridge}`);
+}
+
+function checkAddresses(exec: Exec, request: Request, conf: Conf, expected: Result): void {
+  const ipam = conf.kind === 'network' ? null : ipamOf(request, conf);
+  if (ipam?.how === 'plugin') delegate(exec, 'CHECK', ipam.delegation);
+  const store =
+    ipam?.how === 'store'
+      ? ipam.store
+      : readAttachment({ network: request.name, id: request.containerId, ifname: request.ifname })?.store;
+  if (!store) return;
+  const holder = { id: request.containerId, ifname: request.ifname };
+  const held = expected.ips.some(({ address }) =>
+    isHeldBy(`${store.dataDir}/${store.network}/${bare(address)}`, holder),
+  );
+  if (!held) throw differs(`no address of network ${store.network} is held by the container`);
+}
+
+const differs = (message: string): CniError => new CniError(CODE.differs, message);

@@ -1,0 +1,94 @@
+/** What an ADD has made, on disk: what DEL, CHECK and GC go by, whatever the configuration says by then. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { RUN } from '../plan/paths.ts';
+import type { AddressStore } from '../state/address-store.ts';
+import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
+import type { Kind } from './conf.ts';
+import type { Result } from './result.ts';
+
+const ATTACHMENTS = `${RUN}/cni/attachments`;
+const MASQUERADED = `${RUN}/cni/masquerade`;
+
+/** One attachment: an interface of a container on a network. */
+export interface Key {
+  /** The CNI network's name. */
+  network: string;
+  id: string;
+  ifname: string;
+}
+
+export interface AttachmentRecord extends Key {
+  kind: Kind;
+  /** Path of the namespace, and which namespace was there: device and inode. */
+  netns: string;
+  namespace: string;
+  /** The host's end of the pair; null for macvlan and ipvlan. */
+  hostLink: string | null;
+  /** Where the address is held; null when another plugin manages it. */
+  store: AddressStore | null;
+  /** What the other plugin was called with, to have it take the address back. */
+  ipam: { type: string; text: string; path: string[]; args: string } | null;
+  /** Addresses without prefix length whose packets are masqueraded. */
+  masquerade: string[];
+  /** Files with the container's names, and the networks whose dnsmasq reads them. */
+  names: { files: string[]; networks: string[] };
+  result: Result | null;
+}
+
+const fileOf = ({ network, id, ifname }: Key): string => join(ATTACHMENTS, network, `${id}:${ifname}.json`);
+
+export const readAttachment = (key: Key): AttachmentRecord | null => parse(readText(fileOf(key)));
+
+export const writeAttachment = (record: AttachmentRecord): void =>
+  writeAtomically(fileOf(record), JSON.stringify(record), 0o600);
+
+export const removeAttachment = (key: Key): boolean => removeFile(fileOf(key));
+
+/** Every attachment of a network, or of all. */
+export function listAttachments(network?: string): AttachmentRecord[] {
+  const networks = network === undefined ? entries(ATTACHMENTS) : [network];
+  return networks.flatMap((name) =>
+    entries(join(ATTACHMENTS, name))
+      .filter((file) => file.endsWith('.json') && !file.startsWith('.'))
+      .flatMap((file) => parse(readText(join(ATTACHMENTS, name, file))) ?? []),
+  );
+}
+
+/** Whose packets from `address` are masqueraded is said in a file, so that a late DEL leaves the address's next holder alone. */
+export function claimMasquerade(address: string, key: Key): void {
+  ensureText(join(MASQUERADED, address), claim(key));
+}
+
+/** Whether the claim was this attachment's; it is gone then. */
+export function releaseMasquerade(address: string, key: Key): boolean {
+  const path = join(MASQUERADED, address);
+  return readText(path) === claim(key) && removeFile(path);
+}
+
+const claim = ({ network, id, ifname }: Key): string => `${network} ${id} ${ifname}\n`;
+
+/** Which namespace a path leads to; null when there is none. */
+export function namespaceAt(path: string): string | null {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the namespace that was connected is still there. */
+export const isAlive = ({ netns, namespace }: AttachmentRecord): boolean => namespaceAt(netns) === namespace;
+
+/** Garbage (a full disk, a power cut) is no record. */
+function parse(text: string | null): AttachmentRecord | null {
+  if (text === null) return null;
+  try {
+    return JSON.parse(text) as AttachmentRecord;
+  } catch {
+    return null;
+  }
+}
+
+const entries = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);
