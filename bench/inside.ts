@@ -1,0 +1,210 @@
+/** Runs on the throwaway host (see run.ts): times ours and the peers' commands in turn, and prints the rows as JSON. */
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Row } from './run.ts';
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+interface Options {
+  env?: Record<string, string>;
+  input?: string;
+}
+
+/** Runs a command to its end; ms. Throws if it fails. */
+function time(argv: string[], options: Options = {}): number {
+  const start = performance.now();
+  const result = run(argv, options);
+  const elapsed = performance.now() - start;
+  if (result.status !== 0) throw new Error(`${argv.join(' ')}: ${result.stderr}${result.stdout}`);
+  return elapsed;
+}
+
+function run([command = '', ...args]: string[], { env, input }: Options = {}): SpawnSyncReturns<string> {
+  // What lxc-start leaves running must not hold our pipes.
+  return spawnSync(command, args, { encoding: 'utf8', timeout: 60_000, env: { PATH, ...env }, ...(input ? { input } : {}) });
+}
+
+const median = (values: number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** Takes ours and theirs in turn, so that the machine's moods hit both; the first round does not count. */
+function compare(
+  what: string,
+  peer: string,
+  target: number,
+  runs: number,
+  ours: () => number,
+  theirs: () => number,
+): Row {
+  const pairs = Array.from({ length: runs + 1 }, () => [ours(), theirs()] as const).slice(1);
+  return { what, peer, target, runs, ours: median(pairs.map(([a]) => a)), theirs: median(pairs.map(([, b]) => b)) };
+}
+
+// ---- bringing the host up
+
+const LXC_NET = '/usr/libexec/lxc/lxc-net';
+appendFileSync('/etc/default/lxc-net', 'LXC_DOMAIN="lxc"\n');
+
+function up(): Row {
+  run([LXC_NET, 'stop']);
+  const ours = () => {
+    run(['nethooks', 'down']);
+    return time(['nethooks', 'up']);
+  };
+  const theirs = () => {
+    run([LXC_NET, 'stop']);
+    return time([LXC_NET, 'start']);
+  };
+  const row = compare('nethooks up', 'lxc-net start', 1, 10, ours, theirs);
+  run([LXC_NET, 'start']);
+  return row;
+}
+
+// ---- connecting a namespace
+
+const CNI_CONFIG = JSON.stringify({
+  cniVersion: '0.4.0',
+  name: 'peer',
+  type: 'bridge',
+  bridge: 'cni0',
+  isGateway: true,
+  ipMasq: true,
+  ipam: { type: 'host-local', subnet: '10.77.0.0/16', routes: [{ dst: '0.0.0.0/0' }] },
+});
+
+/** Namespaces, each a process to point at, as LXC has one. */
+const namespaces = new Map<string, string>();
+function namespace(name: string): string {
+  let pid = namespaces.get(name);
+  if (pid === undefined) {
+    time(['ip', 'netns', 'add', name]);
+    time(['sh', '-c', `ip netns exec ${name} sleep 3600 </dev/null >/dev/null 2>&1 & echo $! >/tmp/${name}.pid`]);
+    pid = readFileSync(`/tmp/${name}.pid`, 'utf8').trim();
+    namespaces.set(name, pid);
+  }
+  return pid;
+}
+
+const cni = (command: 'ADD' | 'DEL', name: string): number =>
+  time(['/usr/lib/cni/bridge'], {
+    env: {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: name,
+      CNI_NETNS: `/run/netns/${name}`,
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: '/usr/lib/cni',
+    },
+    input: CNI_CONFIG,
+  });
+
+/** What LXC does to call the hook: the veth is there, the hook finds the container's pid and configuration. */
+function hook(event: 'start-host' | 'post-stop' | 'destroy', name: string): number {
+  const config = `/tmp/${name}.config`;
+  const env = {
+    LXC_NAME: name,
+    LXC_PID: namespace(name),
+    LXC_CONFIG_FILE: config,
+    LXC_HOOK_TYPE: event,
+    LXC_HOOK_VERSION: '1',
+  };
+  return time([`/usr/lib/nethooks/lxc/${event}`], { env });
+}
+
+function veth(name: string): void {
+  writeFileSync(
+    `/tmp/${name}.config`,
+    'lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.hwaddr = 00:16:3e:00:00:01\n',
+  );
+  namespace(name);
+  time(['ip', 'link', 'add', 'bench0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name]);
+  time(['ip', 'link', 'set', 'bench0', 'master', 'br0', 'up']);
+}
+
+function connecting(existing: number): Row {
+  namespace('peer');
+  const ours = () => {
+    const elapsed = hook('start-host', 'bench');
+    hook('post-stop', 'bench');
+    return elapsed;
+  };
+  const theirs = () => {
+    const elapsed = cni('ADD', 'peer');
+    cni('DEL', 'peer');
+    return elapsed;
+  };
+  return compare(
+    `start-host, ${existing} other${existing === 1 ? '' : 's'}`,
+    'CNI bridge + host-local ADD',
+    0.6,
+    15,
+    ours,
+    theirs,
+  );
+}
+
+/** Holders of addresses on both sides: the peer's with their namespaces and rules, ours with what start-host leaves. */
+function fill(from: number, to: number): void {
+  for (let index = from; index < to; index++) {
+    const name = `other${index}`;
+    namespace(name);
+    cni('ADD', name);
+    const address = `10.8.${50 + (index >> 8)}.${index & 255}`;
+    writeFileSync(`/var/lib/cni/networks/br0/${address}`, `lxc-${name}\r\neth0`);
+    writeFileSync(`/run/nethooks/names/lxc/${name}`, `${address} ${name}.lxc ${name}\n`);
+    writeFileSync(
+      `/run/nethooks/dnsmasq/br0/dhcp-hosts/${name}.eth0`,
+      `02:6e:0a:08:${10 + (index >> 8)}:${(index & 255).toString(16)},${address}\n`,
+    );
+  }
+}
+
+// ---- from lxc-start to an answer by name
+
+/** Starts a container and asks until its name resolves and it answers; ms from the start on. */
+function answering(name: string, server: string): number {
+  const script = `lxc-start -n ${name} </dev/null >/dev/null 2>&1
+    until busybox nslookup ${name}.lxc ${server} 2>/dev/null | grep -A1 "^Name:.*${name}.lxc" | grep -q Address; do sleep 0.01; done
+    until busybox ping -c 1 -W 1 "$(busybox nslookup ${name}.lxc ${server} | sed -n 's/^Address: *//p' | tail -n 1)" >/dev/null; do :; done`;
+  const elapsed = time(['sh', '-c', script]);
+  time(['lxc-stop', '-k', '-n', name]);
+  return elapsed;
+}
+
+function starting(): Row {
+  time(['lxc-create', '-n', 'ours', '-t', 'busybox']);
+  time(['lxc-create', '-n', 'theirs', '-t', 'busybox']);
+  const config = '/var/lib/lxc/theirs/config';
+  writeFileSync(
+    config,
+    readFileSync(config, 'utf8')
+      .replaceAll(/^lxc\.hook\..*\n/gm, '')
+      .replace('link = br0', 'link = lxcbr0'),
+  );
+  // lxc-net knows names only from DHCP, and busybox's client sends one only when told to.
+  const rcS = '/var/lib/lxc/theirs/rootfs/etc/init.d/rcS';
+  writeFileSync(rcS, readFileSync(rcS, 'utf8').replace('/bin/udhcpc', '/bin/udhcpc -x hostname:theirs'));
+  return compare(
+    'lxc-start until it answers by name',
+    'the same with lxc-net',
+    1,
+    5,
+    () => answering('ours', '10.8.0.1'),
+    () => {
+      // A lease from the last round would answer before the container does.
+      run([LXC_NET, 'stop']);
+      run(['sh', '-c', 'rm -f /var/lib/misc/dnsmasq.lxcbr0.leases']);
+      run([LXC_NET, 'start']);
+      return answering('theirs', '10.0.3.1');
+    },
+  );
+}
+
+const rows = [up()];
+veth('bench');
+hook('start-host', 'bench');
+hook('post-stop', 'bench');
+fill(0, 1);
+rows.push(connecting(1));
+fill(1, 300);
+rows.push(connecting(300), starting());
+console.log(JSON.stringify(rows));

@@ -1,0 +1,53 @@
+/**
+ * nethooks beside its peers, in one run on one throwaway host: `npm run bench`. What counts is the ratio; the milliseconds are those
+ * of the machine and of the moment. Needs root, a built dist/, and the packages lxc, busybox-static, containernetworking-plugins.
+ */
+import { fileURLToPath } from 'node:url';
+import { startThrowawayHost } from '../src/demo/throwaway.ts';
+
+const checkout = fileURLToPath(new URL('..', import.meta.url));
+
+/** One line of the table: medians in ms of `runs` runs, ours and the peer's taken in turn. */
+export interface Row {
+  what: string;
+  peer: string;
+  ours: number;
+  theirs: number;
+  runs: number;
+  /** The ratio that the design allows. */
+  target: number;
+}
+
+/** Room for three hundred containers. */
+const CONFIG = '[network.br0]\naddress = 10.8.0.1/16\nreserve = 10.8.0.2-10.8.99.254\n';
+
+const host = await startThrowawayHost({ dns: true });
+try {
+  await host.run(['install', '-D', '/dev/stdin', '/etc/nethooks/nethooks.ini'], { input: CONFIG });
+  const install = await host.run(['./install.sh', '--no-apt', '--runtime', process.argv[2] ?? 'bun'], {
+    cwd: checkout,
+  });
+  if (install.code !== 0) throw new Error(install.stdout + install.stderr);
+  const inside = await host.run([process.execPath, 'bench/inside.ts'], { cwd: checkout, timeoutMs: 400_000 });
+  if (inside.code !== 0) throw new Error(inside.stdout + inside.stderr);
+  print(JSON.parse(inside.stdout) as Row[]);
+} finally {
+  await host.close();
+}
+
+function print(rows: Row[]): void {
+  const cells = rows.map(({ what, peer, ours, theirs, runs, target }) => [
+    what,
+    `${ours.toFixed(1)} ms`,
+    peer,
+    `${theirs.toFixed(1)} ms`,
+    (ours / theirs).toFixed(2),
+    `<= ${target.toFixed(2)}`,
+    String(runs),
+  ]);
+  const table = [['what', 'nethooks', 'peer', 'peer', 'ratio', 'target', 'runs'], ...cells];
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  const line = (row: string[]) => `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`;
+  console.log([line(table[0] ?? []), rule, ...table.slice(1).map(line)].join('\n'));
+}
