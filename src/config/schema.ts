@@ -70,12 +70,6 @@ export const networkSchema = v.strictObject({
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),
   reserve: v.optional(range),
-  icc: v.optional(
-    v.pipe(
-      boolean,
-      v.check((value) => value, 'allowed: true; false (isolated containers) is not supported by this version'),
-    ),
-    true,
-  ),
+  icc: v.optional(boolean, true),
   mtu: v.optional(mtu, 'auto'),
 });

@@ -3,15 +3,31 @@
  * knows who calls.
  */
 import type { NetworkConfig } from '../config/types.ts';
-import { attach, attachCommands, type Joining } from '../plan/container.ts';
+import { type Attachment, attach, attachCommands, type Joining } from '../plan/container.ts';
 import { dnsName } from '../plan/names.ts';
 import { UPSTREAMS } from '../plan/paths.ts';
 import { parseResolvConf, renderResolvConf } from '../plan/resolv-conf.ts';
 import { releaseAddress, reserveAddress } from '../state/address-store.ts';
-import { announce, type ContainerRecord, forget, holderId, readKept, remember, storeOf } from '../state/container.ts';
+import {
+  announce,
+  type ContainerRecord,
+  forget,
+  holderId,
+  readKept,
+  readRunning,
+  remember,
+  silence,
+  storeOf,
+} from '../state/container.ts';
+import { forgetParent } from '../state/links.ts';
+import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
+import { startTime } from '../state/process.ts';
 import { type Exec, must } from '../system/exec.ts';
 import { readText } from '../system/files.ts';
 import { writeBelowRoot } from '../system/rootfs.ts';
+import { makePolicy, NO_WISH, type PolicyWish } from './make-policy.ts';
+import { applyPolicy } from './policy.ts';
+import { relinkParents } from './relink.ts';
 
 /** What is to be connected. */
 export interface Connection {
@@ -24,6 +40,8 @@ export interface Connection {
   /** The directory that is its root. */
   root: string;
   joining: Joining[];
+  /** What it publishes and links to. */
+  wish?: PolicyWish;
 }
 
 export interface ConnectContext {
@@ -32,32 +50,62 @@ export interface ConnectContext {
 }
 
 /**
- * Sets everything up and remembers it. Names and resolv.conf are conveniences: what goes wrong with them is logged.
- * @throws NethooksError when an interface cannot have its address; nothing is left then
+ * Sets everything up and remembers it. Names and resolv.conf are conveniences: what goes wrong with them is logged. What keeps
+ * containers apart is none: without it there is no container.
+ * @throws NethooksError when an interface cannot have its address, or the kernel refuses the policy; nothing is left then
  */
 export function connect({ exec, log }: ConnectContext, connection: Connection): ContainerRecord {
-  const { name, pid, namespace, root, joining } = connection;
-  const reserved: Reserved[] = [];
+  const { name, pid, namespace, root, joining, wish = NO_WISH } = connection;
+  const done: Done = { reserved: [], ports: [], attachments: [] };
+  // What an earlier life left that nobody took back: its monitor was killed.
+  const before = readRunning(name)?.policy ?? null;
   try {
     const kept = readKept(name);
     const attachments = joining.map((one) => {
-      const hint = kept.find((old) => old.network === one.network.name && old.ifname === one.nic.name)?.address;
-      const reservation = reserve(name, one, hint);
-      reserved.push(reservation);
+      const hint = kept.attachments.find((old) => old.network === one.network.name && old.ifname === one.nic.name);
+      const reservation = reserve(name, one, hint?.address);
+      done.reserved.push(reservation);
       return attach(one, reservation.address);
     });
+    done.attachments = attachments;
     // Names first: dnsmasq reads them while the interface is being set up.
     convenience(log, 'names', () => announce(name, attachments));
-    inNamespace(exec, namespace, attachCommands(attachments));
-    convenience(log, 'resolv.conf', () => writeResolvConf(root, joining[0]?.network, log));
-    const record = { name, pid, attachments };
+    const shown = inNamespace(exec, namespace, [
+      ...attachCommands(attachments),
+      `link show dev ${attachments[0]?.ifname}`,
+    ]);
+    const port = Number(/@if(\d+):/.exec(shown)?.[1] ?? Number.NaN) || null;
+    const networks = joining.map(({ network }) => network);
+    const made = makePolicy({ name, attachments, networks, port }, wish, kept.publish, log);
+    done.ports = made.fresh;
+    const record = { name, pid, started: startTime(pid), attachments, policy: made.policy };
+    // Before the kernel has it: what is cut short here is found by `nethooks gc`.
     remember(record);
+    if (before || made.policy) applyPolicy(exec, before, made.policy, log);
+    if (before)
+      releasePorts(
+        name,
+        before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
+      );
+    convenience(log, 'links', () => relinkParents(exec, name, false, log));
+    convenience(log, 'resolv.conf', () => writeResolvConf(root, joining[0]?.network, log));
     if (dnsName(name) === null) log(`${name} cannot be a DNS name (RFC 1123): it has an address, but no name`);
     return record;
   } catch (error) {
-    undo(name, reserved);
+    undo(name, done);
+    if (before) {
+      convenience(log, 'rules of its last run', () => applyPolicy(exec, before, null, log));
+      releasePorts(name, before.publish);
+    }
     throw error;
   }
+}
+
+/** What has been done so far. */
+interface Done {
+  reserved: Reserved[];
+  ports: HostPort[];
+  attachments: Attachment[];
 }
 
 interface Reserved {
@@ -78,17 +126,20 @@ function reserve(name: string, { nic, network, wanted }: Joining, hint: string |
   return { ...reservation, network: network.name, ifname: nic.name };
 }
 
-/** Names and reservations vanish again, and addresses that were not the container's before. */
-function undo(name: string, reserved: Reserved[]): void {
+/** Names, ports and the record vanish again, and addresses that were not the container's before. */
+function undo(name: string, { reserved, ports, attachments }: Done): void {
+  forgetParent(name);
+  releasePorts(name, ports);
+  silence(name, attachments);
   if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) forget(name);
   for (const { fresh, network, ifname, address } of reserved)
     if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
 }
 
-/** One process: nsenter becomes ip. */
-function inNamespace(exec: Exec, namespace: number, commands: string[]): void {
+/** One process: nsenter becomes ip, which says at the end which interface of the host the first one is paired with. */
+function inNamespace(exec: Exec, namespace: number, commands: string[]): string {
   const input = `${commands.join('\n')}\n`;
-  must(exec, 'nsenter', ['--net=/proc/self/fd/3', 'ip', '-batch', '-'], { fd: namespace, input });
+  return must(exec, 'nsenter', ['--net=/proc/self/fd/3', 'ip', '-batch', '-'], { fd: namespace, input }).stdout;
 }
 
 function writeResolvConf(root: string, network: NetworkConfig | undefined, log: (line: string) => void): void {

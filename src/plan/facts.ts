@@ -1,4 +1,5 @@
 /** What the host has, as plain data: gathered by src/system/facts.ts, made up by tests. */
+import type { Policy } from './policy.ts';
 
 export interface LinkFact {
   name: string;
@@ -14,6 +15,8 @@ export interface LinkFact {
   master: string;
   /** IPv4 addresses with their prefix length: `10.0.0.1/24`. */
   addresses: string[];
+  /** Of a bridge: whether what it passes on goes through the IP hooks of netfilter, IPv4 and IPv6. */
+  filtersBridged: boolean;
 }
 
 export interface RouteFact {
@@ -48,6 +51,10 @@ export interface HostFacts {
   ipForward: string;
   /** `nft list table inet nethooks`; null when there is no such table. */
   nft: string | null;
+  /** Whether the kernel has br_netfilter, built in or loaded. */
+  bridgeNetfilter: boolean;
+  /** What running containers should have in the table. */
+  policies: Policy[];
   /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */
   iptables: { table: string; line: string }[];
   /** Texts of the files a plan may change; null when not there. */

@@ -32,10 +32,45 @@ export interface Policy {
   network: string;
   /** The container's address on it. */
   address: string;
-  /** Whether the network keeps its containers apart (icc = false): then the container must not run without the rules for it. */
-  isolated: boolean;
+  /** ifindex of its port on the bridge, in the host (ip-link(8)); null when nobody knows. */
+  port: number | null;
+  /** The networks it is on that keep containers apart (icc = false): it must not run without the rules for that. */
+  isolated: string[];
   publish: Published[];
   links: Link[];
   /** What links to this container open: its exposed and its published ports. */
   exposed: Port[];
+}
+
+/** The sets and maps that containers fill (nft(8)). */
+export const PolicySets = {
+  published: { kind: 'map', type: 'type inet_proto . inet_service : ipv4_addr . inet_service;' },
+  published_at: { kind: 'map', type: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;' },
+  links: { kind: 'set', type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service;' },
+} as const;
+
+export type PolicyElements = Record<keyof typeof PolicySets, string[]>;
+
+/**
+ * What policies put into them, in the words that nft prints.
+ *
+ *   published     tcp . 8080 : 10.0.0.2 . 80
+ *   published_at  127.0.0.1 . tcp . 8080 : 10.0.0.2 . 80
+ *   links         10.0.0.2 . 10.0.0.3 . tcp . 5432          parent . child
+ */
+export function elementsOf(...policies: Policy[]): PolicyElements {
+  const published: string[] = [];
+  const published_at: string[] = [];
+  const links = new Set<string>();
+  for (const { address, publish, links: linked } of policies) {
+    for (const { protocol, hostAddress, hostPort, containerPort } of publish) {
+      const mapping = `${protocol} . ${hostPort} : ${address} . ${containerPort}`;
+      if (hostAddress === null) published.push(mapping);
+      else published_at.push(`${hostAddress} . ${mapping}`);
+    }
+    // Two names for one container are one permission.
+    for (const { from, to, ports } of linked)
+      for (const { protocol, port } of ports) links.add(`${from} . ${to} . ${protocol} . ${port}`);
+  }
+  return { published, published_at, links: [...links] };
 }

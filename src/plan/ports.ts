@@ -23,7 +23,7 @@ export interface PortRange {
 export interface PortSpec {
   /** The words it came from, for messages. */
   text: string;
-  /** The host's address to publish at; null is all of them. IPv6 without brackets. */
+  /** The host's address to publish at, 0.0.0.0 for all; null when it says none. IPv6 without brackets. */
   ip: string | null;
   /** Host ports: as many as container ports, or any number to choose one from; null for an ephemeral one. */
   host: PortRange | null;
@@ -94,7 +94,7 @@ function address(bracketed: string | undefined, parts: string[], where: string):
   }
   const ip = parts.length === 3 ? (parts[0] as string) : '';
   if (ip !== '' && !isIPv4(ip)) throw new NethooksError(`${where}: ${JSON.stringify(ip)} is no IP address; ${ALLOWED}`);
-  return ip === '' || ip === '0.0.0.0' ? null : ip;
+  return ip === '' ? null : ip;
 }
 
 function range(text: string, where: string, what: string): PortRange {

@@ -25,6 +25,11 @@ export interface NftStep {
   undo: string;
 }
 
+/** Loads br_netfilter, which is never unloaded: others may have come to need it. Bridges that do not ask for it stay without. */
+export interface BridgeNetfilterStep {
+  kind: 'bridge-netfilter';
+}
+
 /** A rule in the words that iptables-save prints. */
 export interface Rule {
   table: 'mangle' | 'filter';
@@ -65,7 +70,15 @@ export interface ResolverStep {
   domains: string[];
 }
 
-export type Step = IpStep | SysctlStep | NftStep | RulesStep | FileStep | DnsmasqStep | ResolverStep;
+export type Step =
+  | IpStep
+  | SysctlStep
+  | NftStep
+  | BridgeNetfilterStep
+  | RulesStep
+  | FileStep
+  | DnsmasqStep
+  | ResolverStep;
 
 export interface Plan {
   steps: Step[];
@@ -90,6 +103,8 @@ export function describe(step: Step): string[] {
           .split('\n')
           .map((line) => `    ${line}`),
       ];
+    case 'bridge-netfilter':
+      return ['modprobe br_netfilter'];
     case 'rules':
       return step.rules.map(({ table, chain, match }) => `iptables -t ${table} ${FLAG[step.action]} ${chain} ${match}`);
     case 'file':

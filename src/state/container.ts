@@ -1,18 +1,34 @@
 /** What a container holds on this host: its addresses, its names, its reservations, and the records of them. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Attachment, dhcpHost, hostsFile } from '../plan/container.ts';
 import { dnsName } from '../plan/names.ts';
 import { dhcpHostsDir, keptRecord, namesDir, runningRecord } from '../plan/paths.ts';
+import type { Policy, Published } from '../plan/policy.ts';
+import type { Port } from '../plan/ports.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
-import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
+import { ensureText, filesIn, readText, removeFile, writeAtomically } from '../system/files.ts';
 import { DEFAULT_DATA_DIR, releaseAddress } from './address-store.ts';
+import { isAlive } from './process.ts';
 
 /** A container as start-host left it. */
 export interface ContainerRecord {
   name: string;
   /** pid of its init. */
   pid: number;
+  /** When that started (process.ts): the pid alone may be somebody else's by now. */
+  started: string | null;
   attachments: Attachment[];
+  /** What it has in the kernel; null when it needs nothing there. */
+  policy: Policy | null;
+}
+
+/** What a container keeps from one start to the next. */
+export interface KeptRecord {
+  attachments: Attachment[];
+  /** The host ports it had: it gets those that nobody chose again. */
+  publish: Published[];
+  /** What links to it open. */
+  exposed?: Port[];
 }
 
 /** The id under which an LXC container holds addresses in the store, beside those of CNI containers. */
@@ -25,12 +41,26 @@ export const readRunning = (container: string): ContainerRecord | null =>
   readJson<ContainerRecord>(runningRecord(container));
 
 /** What the container had at its last start: the hint by which its address is found again without a search. */
-export const readKept = (container: string): Attachment[] => readJson<Attachment[]>(keptRecord(container)) ?? [];
+export function readKept(container: string): KeptRecord {
+  const kept = readJson<KeptRecord | Attachment[]>(keptRecord(container)) ?? [];
+  return Array.isArray(kept) ? { attachments: kept, publish: [] } : kept; // the first version kept only a list
+}
+
+/** Every container that start-host connected and post-stop has not seen yet, alive or not. */
+export function listRunning(): ContainerRecord[] {
+  return filesIn(dirname(runningRecord('-'))).flatMap((file) => readRunning(file.replace(/\.json$/, '')) ?? []);
+}
+
+/** The policies of the containers that run. */
+export const livePolicies = (): Policy[] =>
+  listRunning().flatMap((record) => (record.policy && isAlive(record) ? [record.policy] : []));
 
 /** Remembers a container that has just been connected. */
 export function remember(record: ContainerRecord): void {
   writeAtomically(runningRecord(record.name), JSON.stringify(record));
-  ensureText(keptRecord(record.name), JSON.stringify(record.attachments));
+  const { publish = [], exposed = [] } = record.policy ?? {};
+  const kept: KeptRecord = { attachments: record.attachments, publish, exposed };
+  ensureText(keptRecord(record.name), JSON.stringify(kept));
 }
 
 /** Makes a container's names answer and reserves its addresses in DHCP; dnsmasq sees new files by itself. */
@@ -60,7 +90,7 @@ export function silence(container: string, attachments: Attachment[]): void {
 
 /** Takes everything back that a container holds, as if it had never been. */
 export function forget(container: string): void {
-  const attachments = [...readKept(container), ...(readRunning(container)?.attachments ?? [])];
+  const attachments = [...readKept(container).attachments, ...(readRunning(container)?.attachments ?? [])];
   for (const attachment of attachments) removeFile(reservation(container, attachment));
   // Without a hint: whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(attachments.map((attachment) => attachment.network)))

@@ -57,6 +57,9 @@ function apply({ exec, wait }: Applying, step: Step): Promise<void> | undefined 
     case 'nft':
       must(exec, 'nft', ['-f', '-'], { input: step.script });
       break;
+    case 'bridge-netfilter':
+      loadBridgeNetfilter(exec);
+      break;
     case 'rules':
       rules(exec, step);
       break;
@@ -90,6 +93,8 @@ function invert(step: Step): Step {
       return { ...step, value: step.before, before: step.value };
     case 'nft':
       return { ...step, script: step.undo, undo: step.script };
+    case 'bridge-netfilter':
+      return { kind: 'ip', commands: [], undo: [] };
     case 'rules':
       return { ...step, action: step.action === 'delete' ? 'append' : 'delete' };
     case 'file':
@@ -104,6 +109,13 @@ function invert(step: Step): Step {
 
 function batch(exec: Exec, commands: string[]): void {
   if (commands.length > 0) must(exec, 'ip', ['-batch', '-'], { input: `${commands.join('\n')}\n` });
+}
+
+/** The module comes switched on for every bridge of the host, which would change other people's: off again at once. */
+function loadBridgeNetfilter(exec: Exec): void {
+  must(exec, 'modprobe', ['br_netfilter']);
+  for (const family of ['iptables', 'ip6tables', 'arptables'])
+    writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${family}`, '0');
 }
 
 /** All rules in one transaction per table. */

@@ -7,6 +7,7 @@ import type { HostFacts, LinkFact, RouteFact } from '../plan/facts.ts';
 import { toAddress } from '../plan/ipv4.ts';
 import { LXC_DEFAULT_CONF, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
 import { upstreams } from '../plan/resolv-conf.ts';
+import { livePolicies } from '../state/container.ts';
 import { dnsmasqFact } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { readText, writeAtomically } from './files.ts';
@@ -29,6 +30,8 @@ export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkC
     defaultDevice,
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     nft: readTable(exec),
+    bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
+    policies: livePolicies(),
     iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
     dnsmasq,
@@ -65,7 +68,7 @@ interface IpLink {
   flags: string[];
   ifalias?: string;
   master?: string;
-  linkinfo?: { info_kind?: string };
+  linkinfo?: { info_kind?: string; info_data?: { nf_call_iptables?: number; nf_call_ip6tables?: number } };
   addr_info: { family?: string; local?: string; prefixlen?: number }[];
 }
 
@@ -82,6 +85,7 @@ export function readLinks(exec: Exec): LinkFact[] {
     addresses: link.addr_info
       .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    filtersBridged: link.linkinfo?.info_data?.nf_call_iptables === 1 && link.linkinfo.info_data.nf_call_ip6tables === 1,
   }));
 }
 

@@ -1,5 +1,5 @@
 /** Reading and writing files of the host (never below a container's root: that is rootfs.ts). */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** A file's text, or null when it is not there. Throws on anything else, such as a directory in its place. */
@@ -45,6 +45,16 @@ export function removeFile(path: string): boolean {
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** The names in a directory, without temporary ones; none when there is no such directory. */
+export function filesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => !name.startsWith('.'));
+  } catch (error) {
+    if (isMissing(error)) return [];
     throw error;
   }
 }

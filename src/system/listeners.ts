@@ -1,48 +1,47 @@
-/** Who listens on the DNS and DHCP ports: looked up only when a dnsmasq could not, because the kernel's tables are long to read. */
+/** Who has which port of the host: the kernel's tables (proc(5)), and the processes behind them. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { toAddress } from '../plan/ipv4.ts';
+import type { Protocol } from '../plan/ports.ts';
 import { readText } from './files.ts';
 
-export interface Listener {
-  protocol: 'udp' | 'tcp';
+export interface Socket {
+  protocol: Protocol;
   /** 0.0.0.0 or :: for all. */
   address: string;
   port: number;
+  inode: string;
+}
+
+export interface Listener extends Omit<Socket, 'inode'> {
   /** Who: `named (pid 812)`, or `an unknown process`. */
   owner: string;
 }
 
-const PORTS = [53, 67];
-const LISTEN = '0A';
+const DNS_AND_DHCP = [53, 67];
+const FILES: Record<Protocol, string[]> = { tcp: ['tcp', 'tcp6'], udp: ['udp', 'udp6'], sctp: ['sctp/eps'] };
+/** States of a socket: a TCP socket that listens, a UDP socket that is connected to one peer. */
+const [LISTEN, ESTABLISHED] = ['0A', '01'];
 
-/** Every TCP socket listening and every UDP socket bound on port 53 or 67 in this network namespace, with its owner. */
+/** Who listens on the DNS and DHCP ports in this network namespace: for when a dnsmasq could not. */
 export function listeners(): Listener[] {
-  const sockets = (['udp', 'udp6', 'tcp', 'tcp6'] as const).flatMap((file) => readSockets(file));
+  const sockets = boundSockets(new Set(['udp', 'tcp'])).filter(({ port }) => DNS_AND_DHCP.includes(port));
   if (sockets.length === 0) return [];
   const owners = ownersOf(new Set(sockets.map((socket) => socket.inode)));
   return sockets.map(({ inode, ...socket }) => ({ ...socket, owner: owners.get(inode) ?? 'an unknown process' }));
 }
 
-function readSockets(file: 'udp' | 'udp6' | 'tcp' | 'tcp6') {
-  return (readText(`/proc/net/${file}`) ?? '')
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-      const [hex = '', port = ''] = local.split(':');
-      const protocol = file.startsWith('udp') ? ('udp' as const) : ('tcp' as const);
-      if (!PORTS.includes(Number.parseInt(port, 16)) || (protocol === 'tcp' && state !== LISTEN)) return [];
-      return [{ protocol, address: decode(hex), port: Number.parseInt(port, 16), inode }];
-    });
+/** Every socket of this network namespace that takes what comes to a port: TCP and SCTP listening, UDP bound. */
+export function boundSockets(protocols: ReadonlySet<Protocol>): Socket[] {
+  return [...protocols].flatMap((protocol) =>
+    FILES[protocol].flatMap((file) => {
+      const lines = (readText(`/proc/net/${file}`) ?? '').split('\n').slice(1);
+      return lines.flatMap((line) => (protocol === 'sctp' ? sctpEndpoint(line) : socket(protocol, line)));
+    }),
+  );
 }
 
-/** proc(5): addresses are hexadecimal in host byte order, word by word. IPv6 matters only where it covers IPv4. */
-function decode(hex: string): string {
-  if (hex.length === 8) return toAddress(Number.parseInt((hex.match(/../g) as string[]).reverse().join(''), 16));
-  return /^0+$/.test(hex) ? '::' : hex;
-}
-
-function ownersOf(inodes: Set<string>): Map<string, string> {
+/** The processes that have sockets open, by the sockets' inodes. Reads every process's descriptors, so it takes a while. */
+export function ownersOf(inodes: ReadonlySet<string>): Map<string, string> {
   const owners = new Map<string, string>();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
@@ -56,4 +55,26 @@ function ownersOf(inodes: Set<string>): Map<string, string> {
     }
   }
   return owners;
+}
+
+function socket(protocol: Protocol, line: string): Socket[] {
+  const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+  const [hex = '', port = ''] = local.split(':');
+  if (port === '' || (protocol === 'tcp' ? state !== LISTEN : state === ESTABLISHED)) return [];
+  return [{ protocol, address: decode(hex), port: Number.parseInt(port, 16), inode }];
+}
+
+/** `ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS…`, decimal. */
+function sctpEndpoint(line: string): Socket[] {
+  const [, , , , , port, , inode = '', ...addresses] = line.trim().split(/\s+/);
+  return addresses.map((address) => ({ protocol: 'sctp' as const, address, port: Number(port), inode }));
+}
+
+/** Addresses are hexadecimal in host byte order, word by word. IPv6 matters only where it covers IPv4. */
+function decode(hex: string): string {
+  const ipv4 = (word: string): string =>
+    toAddress(Number.parseInt((word.match(/../g) as string[]).reverse().join(''), 16));
+  if (hex.length === 8) return ipv4(hex);
+  if (hex.startsWith('0000000000000000FFFF0000')) return ipv4(hex.slice(24));
+  return /^0+$/.test(hex) ? '::' : hex;
 }

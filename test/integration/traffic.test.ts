@@ -1,0 +1,231 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import type { Policy } from '../../src/plan/policy.ts';
+import { describeLab, installNethooks, labHost, must, sh } from '../lab/lab.ts';
+import { policyDriver } from '../lab/policy.ts';
+import { ask, type Side, serve, type Target } from '../lab/traffic.ts';
+
+const driver = policyDriver();
+afterAll(() => driver.remove());
+
+/**
+ * web (10.0.0.2) publishes 8080 at every address of the host, 8081 at 192.0.2.2, 8082 at 127.0.0.1, TCP and UDP; mate (10.0.0.3)
+ * is its neighbour, far (10.1.0.2) is on another network. All of them answer on 80 and 81; the host answers on 127.0.0.1:9999.
+ */
+const WEB: Policy = {
+  network: 'br0',
+  address: '10.0.0.2',
+  port: null,
+  isolated: [],
+  publish: (['tcp', 'udp'] as const).flatMap((protocol) => [
+    { protocol, hostAddress: null, hostPort: 8080, containerPort: 80 },
+    { protocol, hostAddress: '192.0.2.2', hostPort: 8081, containerPort: 80 },
+    { protocol, hostAddress: '127.0.0.1', hostPort: 8082, containerPort: 80 },
+  ]),
+  links: [],
+  exposed: [],
+};
+
+const CONTAINERS = `
+add() { # NAME BRIDGE ADDRESS GATEWAY
+  ip netns add "$1"
+  ip link add "veth-$1" type veth peer name eth0 netns "$1"
+  ip link set "veth-$1" master "$2" up
+  ip -n "$1" link set lo up
+  ip -n "$1" link set eth0 up
+  ip -n "$1" address add "$3" dev eth0
+  ip -n "$1" route add default via "$4"
+}
+add web br0 10.0.0.2/24 10.0.0.1
+add mate br0 10.0.0.3/24 10.0.0.1
+add far br1 10.1.0.2/24 10.1.0.1
+`;
+
+const config = (icc: boolean) => `
+[network.br0]
+address = 10.0.0.1/24
+icc = ${icc}
+[network.br1]
+address = 10.1.0.1/24
+icc = true
+`;
+
+const link = (container: string, from: string, to: string) => ({
+  container,
+  alias: container,
+  from,
+  to,
+  ports: [
+    { protocol: 'tcp' as const, port: 80 },
+    { protocol: 'udp' as const, port: 80 },
+  ],
+});
+
+async function aHost(icc: boolean, bridgeCalls: 0 | 1): Promise<{ host: ThrowawayHost; web: Policy }> {
+  const host = await labHost();
+  // And no limit to how often the host may say that nobody listens.
+  await sh(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${bridgeCalls} net.ipv4.icmp_ratelimit=0`);
+  await installNethooks(host, { config: config(icc) });
+  await sh(host, CONTAINERS);
+  // The fake internet's hosts know the way to the containers, which is more than the real one does.
+  await host.internet(['ip', 'route', 'add', '10.0.0.0/15', 'via', '192.0.2.2']);
+  for (const name of ['web', 'mate', 'far']) await serve(host, name, ['0.0.0.0:80', '0.0.0.0:81']);
+  await serve(host, 'host', ['127.0.0.1:9999']);
+  const port = Number(await must(host, ['cat', '/sys/class/net/veth-web/ifindex']));
+  const web = { ...WEB, port, isolated: icc ? [] : ['br0'] };
+  await driver.apply(host, null, web);
+  return { host, web };
+}
+
+/** One row: from, to, and what is to come of it. `80 ADDRESS` is the answer of port 80, which saw ADDRESS. */
+type Row = [from: Side, to: string, answer: string];
+
+const PUBLISHED: Row[] = [
+  // At all addresses. Clients outside are seen as they are; on the same bridge the host stands in for them.
+  ['internet', '192.0.2.2:8080', '80 192.0.2.1'],
+  ['internet', '10.0.0.1:8080', '80 192.0.2.1'],
+  ['host', '192.0.2.2:8080', '80 192.0.2.2'],
+  ['host', '10.0.0.1:8080', '80 10.0.0.1'],
+  ['host', '127.0.0.1:8080', '80 10.0.0.1'],
+  ['mate', '192.0.2.2:8080', '80 10.0.0.1'],
+  ['mate', '10.0.0.1:8080', '80 10.0.0.1'],
+  ['web', '192.0.2.2:8080', '80 10.0.0.1'],
+  ['web', '10.0.0.1:8080', '80 10.0.0.1'],
+  ['far', '192.0.2.2:8080', '80 10.1.0.2'],
+  ['far', '10.0.0.1:8080', '80 10.1.0.2'],
+  // At one.
+  ['internet', '192.0.2.2:8081', '80 192.0.2.1'],
+  ['internet', '10.0.0.1:8081', 'refused'],
+  ['host', '192.0.2.2:8081', '80 192.0.2.2'],
+  ['host', '10.0.0.1:8081', 'refused'],
+  ['host', '127.0.0.1:8081', 'refused'],
+  ['mate', '192.0.2.2:8081', '80 10.0.0.1'],
+  ['mate', '10.0.0.1:8081', 'refused'],
+  ['web', '192.0.2.2:8081', '80 10.0.0.1'],
+  ['far', '192.0.2.2:8081', '80 10.1.0.2'],
+  // On the host only.
+  ['internet', '192.0.2.2:8082', 'refused'],
+  ['host', '127.0.0.1:8082', '80 10.0.0.1'],
+  ['host', '192.0.2.2:8082', 'refused'],
+  ['mate', '10.0.0.1:8082', 'refused'],
+  ['web', '10.0.0.1:8082', 'refused'],
+  // Not at all.
+  ['internet', '192.0.2.2:80', 'refused'],
+  ['host', '192.0.2.2:80', 'refused'],
+  // The host reaches its containers, a container itself.
+  ['host', '10.0.0.2:81', '81 10.0.0.1'],
+  ['host', '10.0.0.3:81', '81 10.0.0.1'],
+  ['web', '10.0.0.2:81', '81 10.0.0.2'],
+  ['web', '127.0.0.1:80', '80 127.0.0.1'],
+];
+
+/** Between containers, by their own addresses. */
+const between = (allowed: boolean): Row[] => [
+  ['mate', '10.0.0.2:80', allowed ? '80 10.0.0.3' : 'silence'],
+  ['mate', '10.0.0.2:81', allowed ? '81 10.0.0.3' : 'silence'],
+  ['web', '10.0.0.3:80', allowed ? '80 10.0.0.2' : 'silence'],
+  ['web', '10.0.0.3:81', allowed ? '81 10.0.0.2' : 'silence'],
+  ['far', '10.0.0.2:80', allowed ? '80 10.1.0.2' : 'silence'],
+  ['web', '10.1.0.2:80', allowed ? '80 10.0.0.2' : 'silence'],
+];
+
+async function expectRows(host: ThrowawayHost, rows: readonly Row[]): Promise<void> {
+  const seen: string[] = [];
+  const wanted: string[] = [];
+  for (const side of new Set(rows.map(([from]) => from))) {
+    const own = rows.filter(([from]) => from === side);
+    const targets = own.flatMap(([, to]) => [`tcp ${to}`, `udp ${to}`] as Target[]);
+    const answers = await ask(host, side, targets);
+    for (const [from, to, answer] of own)
+      for (const protocol of ['tcp', 'udp']) {
+        wanted.push(`${from} -> ${protocol} ${to}: ${answer}`);
+        seen.push(`${from} -> ${protocol} ${to}: ${answers[`${protocol} ${to}`]}`);
+      }
+  }
+  expect(seen).toEqual(wanted);
+}
+
+describeLab('ports and links, by real traffic', () => {
+  describe.each([
+    { icc: true, bridgeCalls: 0 as const },
+    { icc: true, bridgeCalls: 1 as const },
+    { icc: false, bridgeCalls: 0 as const },
+    { icc: false, bridgeCalls: 1 as const },
+  ])('icc = $icc, bridge-nf-call-iptables = $bridgeCalls', ({ icc, bridgeCalls }) => {
+    let host: ThrowawayHost;
+    let web: Policy;
+    beforeAll(async () => {
+      ({ host, web } = await aHost(icc, bridgeCalls));
+    });
+    afterAll(() => host.close());
+
+    it('published ports answer where they should and nowhere else, and see their clients', async () => {
+      await expectRows(host, PUBLISHED);
+    });
+
+    it('containers reach each other by address only with icc', async () => {
+      await expectRows(host, between(icc));
+    });
+
+    it('what is published on 127.0.0.1, and what the host has there, cannot be had from elsewhere', async () => {
+      // mate has no loopback of its own any more and takes 127.0.0.1 for a machine behind its gateway.
+      await sh(
+        host,
+        `ip netns add evil; ip link add veth-evil type veth peer name eth0 netns evil; ip link set veth-evil master br0 up
+         ip -n evil link set eth0 up; ip -n evil address add 10.0.0.66/24 dev eth0
+         ip netns exec evil sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1
+         ip -n evil route add 127.0.0.1/32 via 10.0.0.1 src 10.0.0.66`,
+      );
+      expect(await must(host, ['cat', '/proc/sys/net/ipv4/conf/br0/route_localnet'])).toBe('1\n');
+      await expectRows(host, [
+        ['evil', '127.0.0.1:8080', 'silence'],
+        ['evil', '127.0.0.1:8082', 'silence'],
+        ['evil', '127.0.0.1:9999', 'silence'],
+        ['host', '127.0.0.1:9999', '9999 127.0.0.1'],
+      ]);
+    });
+
+    it('a link opens the exposed ports, from parent to child', async () => {
+      const mate: Policy = {
+        ...WEB,
+        address: '10.0.0.3',
+        publish: [],
+        links: [link('web', '10.0.0.3', '10.0.0.2')],
+        isolated: web.isolated,
+      };
+      const far: Policy = {
+        ...mate,
+        network: 'br1',
+        address: '10.1.0.2',
+        links: [link('web', '10.1.0.2', '10.0.0.2')],
+      };
+      await driver.apply(host, null, mate);
+      await driver.apply(host, null, { ...far, isolated: [] });
+      await expectRows(host, [
+        ['mate', '10.0.0.2:80', '80 10.0.0.3'],
+        ['mate', '10.0.0.2:81', icc ? '81 10.0.0.3' : 'silence'],
+        ['web', '10.0.0.3:80', icc ? '80 10.0.0.2' : 'silence'],
+        ['far', '10.0.0.2:80', '80 10.1.0.2'],
+        ['far', '10.0.0.2:81', icc ? '81 10.1.0.2' : 'silence'],
+        ['web', '10.1.0.2:80', icc ? '80 10.0.0.2' : 'silence'],
+        ['far', '10.0.0.3:80', icc ? '80 10.1.0.2' : 'silence'],
+      ]);
+      await driver.apply(host, mate, null);
+      await driver.apply(host, far, null);
+      await expectRows(host, between(icc));
+    });
+
+    it('nothing is left of a policy that is taken away', async () => {
+      await driver.apply(host, web, null);
+      await expectRows(host, [
+        ['internet', '192.0.2.2:8080', 'refused'],
+        ['host', '127.0.0.1:8080', 'refused'],
+        ['mate', '10.0.0.1:8080', 'refused'],
+      ]);
+      const table = await must(host, ['nft', 'list', 'table', 'inet', 'nethooks']);
+      expect(table).not.toContain('10.0.0.2');
+      expect(await must(host, ['conntrack', '-L', '--reply-src', '10.0.0.2'])).toBe('');
+      await driver.apply(host, web, null); // again is no error
+    });
+  });
+});

@@ -1,0 +1,33 @@
+/** Drives the engine's policies on a lab host, in a process of its own, as hooks do. */
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import type { Policy } from '../../src/plan/policy.ts';
+import { bundle } from './driver.ts';
+import { must } from './host.ts';
+
+const DRIVER = `
+import { readFileSync } from 'node:fs';
+import { applyPolicy } from '#src/engine/policy.ts';
+import { execUntil } from '#src/system/exec.ts';
+const [before, after] = JSON.parse(readFileSync(0, 'utf8'));
+try {
+  applyPolicy(execUntil(performance.now() + 20_000), before, after, (line) => console.log(line));
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
+`;
+
+export interface PolicyDriver {
+  /** applyPolicy(before, after); returns what it logged. Throws with what it says when it refuses. */
+  apply(host: ThrowawayHost, before: Policy | null, after: Policy | null): Promise<string>;
+  remove(): void;
+}
+
+/** To be made before the host is started, which sees the machine's files as they are then. */
+export function policyDriver(): PolicyDriver {
+  const { path, remove } = bundle(DRIVER);
+  return {
+    apply: (host, before, after) => must(host, [process.execPath, path], { input: JSON.stringify([before, after]) }),
+    remove,
+  };
+}
