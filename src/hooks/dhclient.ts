@@ -26,9 +26,11 @@ export async function run({ env }: HookContext): Promise<void> {
   const { networks, host } = readRecord();
   if (networks.length === 0) return;
   const resolver = resolverFact([]);
-  ensureText(UPSTREAMS, upstreamsFile(currentUpstreams(networks, resolver.text)));
   const kind = host.resolver === 'auto' ? resolver.kind : host.resolver;
   const own = networks.find((network) => network.dns)?.address;
-  if (kind === 'file' && own && BOUND.includes(reason))
-    console.log([own, ...servers.filter((server) => server !== own)].join(' '));
+  const prepend = kind === 'file' && BOUND.includes(reason);
+  // dhclient-script is about to replace the servers in resolv.conf by these.
+  const text = prepend ? upstreamsFile(servers) : resolver.text;
+  ensureText(UPSTREAMS, upstreamsFile(currentUpstreams(networks, text)));
+  if (prepend && own) console.log([own, ...servers.filter((server) => server !== own)].join(' '));
 }

@@ -52,6 +52,8 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
   );
   const down = [...stale, ...left].map(({ name }) => ({ name, plan: planBridgeDown(name, applied(name), facts) }));
   const going = down.filter(({ plan }) => plan.steps.length > 0).map(({ name }) => name);
+  const answering = networks.filter((network) => network.dns).map((network) => network.address);
+  const gone = record.networks.map((old) => old.address).filter((address) => !answering.includes(address));
   const none = networks.length === 0;
   return join([
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
@@ -61,7 +63,7 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     only(planDnsmasq(networks, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     only(none ? planRulesDown(facts) : planRules(networks, facts)),
-    planResolver(wish.host, networks, facts),
+    planResolver(wish.host, networks, facts, gone),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
     ...down.map(({ plan }) => plan),
   ]);

@@ -9,15 +9,16 @@ import type { Plan, ResolverStep, Step } from './step.ts';
 /**
  * Brings the host's resolver to what is wanted: systemd-resolved and resolvconf are told per bridge, a plain resolv.conf gets a
  * marked block. Wherever an earlier choice left something, it is taken back.
+ * @param gone addresses of ours that answer no longer: a DHCP client that our hook served has written one without a block
  */
-export function planResolver(host: HostConfig, networks: NetworkConfig[], facts: HostFacts): Plan {
+export function planResolver(host: HostConfig, networks: NetworkConfig[], facts: HostFacts, gone: string[]): Plan {
   const kind = host.resolver === 'auto' ? facts.resolver.kind : host.resolver;
   const asked = networks.filter((network) => network.dns);
   const told =
     kind === 'resolved' || kind === 'resolvconf'
       ? planTold(kind, asked, facts)
       : clearTold(Object.keys(facts.resolver.told), facts);
-  const file = planFile(kind === 'file' ? asked : [], facts);
+  const file = planFile(kind === 'file' ? asked : [], facts, gone);
   return { steps: [...told, ...file.steps], warnings: file.warnings, refusals: [] };
 }
 
@@ -45,13 +46,16 @@ function clearTold(bridges: string[], facts: HostFacts): Step[] {
 }
 
 /** The first network's dnsmasq answers for all of them, so it alone goes into resolv.conf, which takes three servers at most. */
-function planFile(networks: NetworkConfig[], facts: HostFacts): { steps: Step[]; warnings: string[] } {
+function planFile(networks: NetworkConfig[], facts: HostFacts, gone: string[]): { steps: Step[]; warnings: string[] } {
   const { text, link } = facts.resolver;
-  const bare = withoutBlock(text ?? '');
+  const foreign = withoutServers(text ?? '', gone);
+  const bare = withoutBlock(foreign);
   const address = networks[0]?.address;
   // A DHCP client that our hook serves has written the address itself.
   const there = address !== undefined && parseResolvConf(bare).nameservers.includes(address);
-  const content = address === undefined || there ? bare : withBlock(text ?? '', [`nameserver ${address}`], 'top');
+  const blocked = address === undefined || there ? bare : withBlock(foreign, [`nameserver ${address}`], 'top');
+  // A file that we made is told from one that was empty by its last newline, which it lacks.
+  const content = text === null ? blocked.trimEnd() : blocked;
   if (content === (text ?? '')) return { steps: [], warnings: [] };
   if (link !== null)
     return {
@@ -60,9 +64,15 @@ function planFile(networks: NetworkConfig[], facts: HostFacts): { steps: Step[];
         `${RESOLV_CONF} is a link to ${link}, whose owner is unknown: the host does not ask for container names`,
       ],
     };
-  const created = text !== null && bare === '';
+  const created = bare === '' && text !== null && !text.endsWith('\n');
   return {
     steps: [{ kind: 'file', path: RESOLV_CONF, before: text, content: created && content === '' ? null : content }],
     warnings: [],
   };
+}
+
+/** The text without the lines that name one of these servers, which nobody would answer on any more. */
+function withoutServers(text: string, servers: string[]): string {
+  const lines = text.split('\n');
+  return lines.filter((line) => !servers.includes(/^nameserver\s+(\S+)\s*$/.exec(line)?.[1] ?? '')).join('\n');
 }
