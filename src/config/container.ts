@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
 import { containerFile } from '../plan/paths.ts';
+import { wantedPorts } from '../plan/publish.ts';
 import { readText } from '../system/files.ts';
 import { type Fault, isRecord } from './check.ts';
 import { type ContainerOptions, NIC_DEFAULTS, type NicOptions, NO_OPTIONS } from './container-options.ts';
@@ -55,7 +56,14 @@ export function resolveContainer(name: string, { text, words }: ContainerSource)
     const message = `link ${container}: the container itself; allowed: another container`;
     if (container === name) problems.push({ message: `${containerFile(name)}: ${message}`, refuses: true });
   }
-  return { options: asOptions(values, nics), problems };
+  const options = asOptions(values, nics);
+  try {
+    wantedPorts({ ...options, publishAddress: '0.0.0.0' });
+  } catch (error) {
+    if (!(error instanceof NethooksError)) throw error;
+    problems.push({ message: `${containerFile(name)}: ${error.message}`, refuses: true });
+  }
+  return { options, problems };
 }
 
 function asOptions(values: Values, nics: Record<string, NicOptions>): ContainerOptions {

@@ -2,32 +2,31 @@
  * Connects a network namespace to networks: addresses, routes, names, resolv.conf. LXC's start-host is one caller; nothing in here
  * knows who calls.
  */
-import type { NetworkConfig } from '../config/types.ts';
+import { type ContainerOptions, NO_OPTIONS } from '../config/container-options.ts';
 import { type Attachment, attach, attachCommands, type Joining } from '../plan/container.ts';
 import { dnsName } from '../plan/names.ts';
-import { UPSTREAMS } from '../plan/paths.ts';
-import { parseResolvConf, renderResolvConf } from '../plan/resolv-conf.ts';
 import { releaseAddress, reserveAddress } from '../state/address-store.ts';
 import {
-  announce,
   type ContainerRecord,
   forget,
   holderId,
   readKept,
   readRunning,
   remember,
+  rememberTold,
   silence,
   storeOf,
 } from '../state/container.ts';
 import { forgetParent } from '../state/links.ts';
+import { announce } from '../state/names.ts';
 import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
 import { startTime } from '../state/process.ts';
 import { type Exec, must } from '../system/exec.ts';
-import { readText } from '../system/files.ts';
-import { writeBelowRoot } from '../system/rootfs.ts';
-import { makePolicy, NO_WISH, type PolicyWish } from './make-policy.ts';
+import { writeLinkEnvironment } from './link-files.ts';
+import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
 import { applyPolicy } from './policy.ts';
 import { relinkParents } from './relink.ts';
+import { convenience, dhcpTold, namesOf, tell } from './tell.ts';
 
 /** What is to be connected. */
 export interface Connection {
@@ -42,6 +41,11 @@ export interface Connection {
   joining: Joining[];
   /** What it publishes and links to. */
   wish?: PolicyWish;
+  /** What it is called and told; its ports and links are in `wish`. */
+  options?: ContainerOptions;
+  /** Its LXC configuration and the words on its hook line, for the record. */
+  configFile?: string | null;
+  words?: readonly string[];
 }
 
 export interface ConnectContext {
@@ -55,7 +59,9 @@ export interface ConnectContext {
  * @throws NethooksError when an interface cannot have its address, or the kernel refuses the policy; nothing is left then
  */
 export function connect({ exec, log }: ConnectContext, connection: Connection): ContainerRecord {
-  const { name, pid, namespace, root, joining, wish = NO_WISH } = connection;
+  const { name, pid, namespace, root, joining, wish = NO_WISH, options = NO_OPTIONS } = connection;
+  const { words = [], configFile = null } = connection;
+  const network = joining[0]?.network ?? null;
   const done: Done = { reserved: [], ports: [], attachments: [] };
   // What an earlier life left that nobody took back: its monitor was killed.
   const before = readRunning(name)?.policy ?? null;
@@ -69,7 +75,11 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
     });
     done.attachments = attachments;
     // Names first: dnsmasq reads them while the interface is being set up.
-    convenience(log, 'names', () => announce(name, attachments));
+    const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
+    convenience(log, 'names', () => {
+      const told = dhcpTold({ name, network, options, links });
+      for (const line of announce(name, attachments, namesOf(name, options, links), told)) log(line);
+    });
     const shown = inNamespace(exec, namespace, [
       ...attachCommands(attachments),
       `link show dev ${attachments[0]?.ifname}`,
@@ -78,7 +88,7 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
     const networks = joining.map(({ network }) => network);
     const made = makePolicy({ name, attachments, networks, port }, wish, kept.publish, log);
     done.ports = made.fresh;
-    const record = { name, pid, started: startTime(pid), attachments, policy: made.policy };
+    const record = { name, pid, started: startTime(pid), attachments, words, configFile, policy: made.policy };
     // Before the kernel has it: what is cut short here is found by `nethooks gc`.
     remember(record);
     if (before || made.policy) applyPolicy(exec, before, made.policy, log);
@@ -88,7 +98,12 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
         before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
       );
     convenience(log, 'links', () => relinkParents(exec, name, false, log));
-    convenience(log, 'resolv.conf', () => writeResolvConf(root, joining[0]?.network, log));
+    const telling = { name, pid, root, attachments, network, options, links, before: kept.told };
+    rememberTold(name, tell(exec, log, telling));
+    convenience(log, 'environment of links', () => {
+      if (writeLinkEnvironment(name, made.policy?.links ?? [], configFile))
+        log('the environment of its links has changed since it was read: it takes effect at the next start');
+    });
     if (dnsName(name) === null) log(`${name} cannot be a DNS name (RFC 1123): it has an address, but no name`);
     return record;
   } catch (error) {
@@ -140,28 +155,4 @@ function undo(name: string, { reserved, ports, attachments }: Done): void {
 function inNamespace(exec: Exec, namespace: number, commands: string[]): string {
   const input = `${commands.join('\n')}\n`;
   return must(exec, 'nsenter', ['--net=/proc/self/fd/3', 'ip', '-batch', '-'], { fd: namespace, input }).stdout;
-}
-
-function writeResolvConf(root: string, network: NetworkConfig | undefined, log: (line: string) => void): void {
-  const nameservers = network?.dns ? [network.address] : servers(network);
-  if (!network || nameservers.length === 0) return;
-  const text = renderResolvConf({ nameservers, search: [network.domain], options: [] });
-  const { outcome, reason } = writeBelowRoot(root, ['etc'], 'resolv.conf', text);
-  if (outcome === 'left') log(`/etc/resolv.conf in the container is left as it is: ${reason}`);
-}
-
-/** Without DNS of ours: the servers from the configuration, else the host's, which a container reaches only if not on loopback. */
-function servers(network: NetworkConfig | undefined): string[] {
-  if (network && network.dnsUpstream.length > 0) return network.dnsUpstream;
-  const { nameservers } = parseResolvConf(readText(UPSTREAMS) ?? '');
-  return nameservers.filter((server) => !server.startsWith('127.') && server !== '::1');
-}
-
-/** What a container can do without: a failure is logged and the start goes on. */
-function convenience(log: (line: string) => void, what: string, action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    log(`${what}: ${error instanceof Error ? error.message : error}`);
-  }
 }

@@ -76,6 +76,6 @@ export function resolveLink(parent: Attachment[], child: string, alias: string):
   const running = readRunning(child);
   const kept = readKept(child);
   const places = running?.attachments ?? kept.attachments;
-  const exposed = running?.policy?.exposed ?? kept.exposed ?? [];
+  const exposed = running?.policy?.exposed ?? kept.exposed;
   return linkTo(parent, { name: child, places, exposed }, alias);
 }

@@ -4,11 +4,17 @@
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { currentConfig } from '../config/cache.ts';
+import { containerOptions } from '../config/container-cache.ts';
+import type { ContainerOptions } from '../config/container-options.ts';
 import type { Config } from '../config/types.ts';
 import { connect } from '../engine/connect.ts';
+import { retellParents } from '../engine/reconfigure.ts';
+import { tell } from '../engine/tell.ts';
+import { checkLinks, wishOf } from '../engine/wish.ts';
 import { NethooksError } from '../errors.ts';
 import { joinings } from '../plan/container.ts';
 import { type LxcNic, withIncludes } from '../plan/lxc-config.ts';
+import { readKept, rememberTold } from '../state/container.ts';
 import { isMissing, readText } from '../system/files.ts';
 import { readInclude } from '../system/lxc-include.ts';
 import { type LxcEvent, parseLxcEvent } from './lxc-event.ts';
@@ -20,17 +26,40 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
   if (process.getuid?.() !== 0)
     throw new NethooksError('needs root: containers started by a user have that user run this hook');
   const config = await currentConfig();
-  const joining = joinings(readNics(event.configFile, config), config.networks);
-  if (joining.length === 0) return;
+  const options = await containerOptions(name, event.words, log);
+  const joining = joinings(readNics(event.configFile, config), config.networks, options.nics);
+  if (joining.length === 0) requireNothing(options);
+  if (joining.length === 0 && !saysNames(options)) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
+  const root = `/proc/${pid}/root`;
+  if (joining.length === 0) {
+    const before = readKept(name).told;
+    const telling = { name, pid, root, attachments: [], network: null, options, links: [], before };
+    rememberTold(name, tell(exec, log, telling));
+    return;
+  }
   const namespace = openNamespace(pid);
   if (namespace === null) return;
   try {
-    connect({ exec, log }, { name, pid, namespace, root: `/proc/${pid}/root`, joining });
+    checkLinks(name, options.link, event.configFile);
+    const wish = wishOf(options, config.containers);
+    connect({ exec, log }, { name, pid, namespace, root, joining, wish, options, ...event });
+    await retellParents({ exec, log }, config, name);
   } finally {
     closeSync(namespace);
   }
 }
+
+/** @throws NethooksError for options that mean a network, where the container is on none of ours */
+function requireNothing({ publish, publishAll, link, aliases, expose }: ContainerOptions): void {
+  const said = { publish, 'publish-all': publishAll ? [true] : [], link, aliases, expose };
+  for (const [key, value] of Object.entries(said))
+    if (value.length > 0) throw new NethooksError(`${key}: the container is on no network of ours`);
+}
+
+/** Whether there is anything to write into its files, network or not. */
+const saysNames = ({ hostname, dns, dnsSearch, dnsOption, extraHost }: ContainerOptions): boolean =>
+  hostname !== null || [dns, dnsSearch, dnsOption, extraHost].some((list) => list.length > 0);
 
 /** The interfaces in the container's configuration; without one (lxc-execute) a single veth on the first network is assumed. */
 function readNics(configFile: LxcEvent['configFile'], config: Config): LxcNic[] {

@@ -1,7 +1,9 @@
 /** From a container's LXC configuration to what its networks need: pure. */
+import type { NicOptions } from '../config/container-options.ts';
 import type { NetworkConfig } from '../config/types.ts';
+import { NethooksError } from '../errors.ts';
 import { macFor } from './bridge.ts';
-import { cidr, contains, isIPv4 } from './ipv4.ts';
+import { cidr, contains, isIPv4, subnetOf, toNumber } from './ipv4.ts';
 import type { LxcNic } from './lxc-config.ts';
 
 /** A network interface of a container on one of our networks. */
@@ -9,6 +11,8 @@ export interface Attachment {
   network: string;
   domain: string;
   ifname: string;
+  /** The N of `lxc.net.N`. */
+  nic?: number;
   address: string;
   /** Prefix length in bits. */
   prefix: number;
@@ -16,37 +20,82 @@ export interface Attachment {
   mac: string;
   /** Whether the MAC is of our making, and has to be set. */
   setMac: boolean;
+  /** Whether the container's own DHCP client sets the address. */
+  dhcp?: true;
+  /** Bytes; absent when it is the bridge's. */
+  mtu?: number;
 }
 
 /** An interface and the network that it joins, before it has an address. */
 export interface Joining {
   nic: LxcNic;
   network: NetworkConfig;
-  /** The address that the LXC configuration itself gives it, inside the subnet. */
+  /** A static address inside the subnet, from its options or from the LXC configuration. */
   wanted: string | null;
+  options?: NicOptions;
 }
 
-/** Which of a container's interfaces join networks of ours: the veths whose link is a bridge of ours. */
-export function joinings(nics: LxcNic[], networks: NetworkConfig[]): Joining[] {
+/**
+ * Which of a container's interfaces join networks of ours: the veths whose link is a bridge of ours.
+ * @throws NethooksError when what its options say about an interface cannot be
+ */
+export function joinings(
+  nics: LxcNic[],
+  networks: NetworkConfig[],
+  options: Record<string, NicOptions> = {},
+): Joining[] {
+  for (const [index, { network }] of Object.entries(options)) {
+    const nic = nics.find((candidate) => candidate.index === Number(index));
+    if (!nic) throw new NethooksError(`options for lxc.net.${index}: LXC's configuration has no such interface`);
+    if (network !== null && (nic.type !== 'veth' || nic.link !== network))
+      throw new NethooksError(
+        `network = ${network}: lxc.net.${index} is ${nic.type === 'veth' ? `on ${nic.link ?? 'no bridge'}` : nic.type}; ` +
+          `\`nethooks configure NAME --net bridge:${network}\` puts it there`,
+      );
+  }
   return nics.flatMap((nic) => {
     const network = networks.find((candidate) => candidate.name === nic.link);
-    if (nic.type !== 'veth' || !network) return [];
+    const own = options[nic.index];
+    if (nic.type !== 'veth' || !network) {
+      if (own && (own.address !== 'auto' || own.network !== null))
+        throw new NethooksError(`address = ${own.address}: lxc.net.${nic.index} is on no network of ours`);
+      return [];
+    }
     const given = nic.addresses.map((address) => address.split('/')[0] as string);
-    return [{ nic, network, wanted: given.find((address) => contains(network.subnet, address)) ?? null }];
+    const inside = given.find((address) => contains(network.subnet, address)) ?? null;
+    return [{ nic, network, wanted: own ? staticAddress(own, network, inside) : inside, ...(own && { options: own }) }];
   });
 }
 
+/** The address that an interface must have; null for any. */
+function staticAddress({ address }: NicOptions, network: NetworkConfig, lxc: string | null): string | null {
+  if (address === 'dhcp' && network.dhcp === null)
+    throw new NethooksError(`address = dhcp: network ${network.name} has no DHCP; allowed: auto, or an address`);
+  if (address === 'auto' || address === 'dhcp') return lxc;
+  const { first, last } = subnetOf(network.address, network.prefix);
+  if (!contains(network.subnet, address) || [first, last].includes(toNumber(address)) || address === network.address)
+    throw new NethooksError(
+      `address = ${address}: not a container's address in ${network.subnet}, network ${network.name}`,
+    );
+  if (lxc !== null && lxc !== address)
+    throw new NethooksError(`address = ${address}: LXC's configuration says ${lxc}; allowed: one of the two`);
+  return address;
+}
+
 /** An interface with its address. Without a MAC in the configuration it would get a new one at every start, and a new lease. */
-export function attach({ nic, network }: Joining, address: string): Attachment {
+export function attach({ nic, network, options }: Joining, address: string): Attachment {
   return {
     network: network.name,
     domain: network.domain,
     ifname: nic.name,
+    nic: nic.index,
     address,
     prefix: network.prefix,
     gateway: nic.gateway && isIPv4(nic.gateway) ? nic.gateway : network.address,
     mac: nic.hwaddr ?? macFor(address),
     setMac: nic.hwaddr === undefined,
+    ...(options?.address === 'dhcp' && { dhcp: true as const }),
+    ...(options && options.mtu !== 'auto' && { mtu: options.mtu }),
   };
 }
 
@@ -61,11 +110,17 @@ const NEXTHOP_BASE = 0x6e680000;
  * second set of routes hangs on nexthop objects (ip-nexthop(8)), which outlive addresses and go when the link goes.
  */
 export function attachCommands(attachments: Attachment[]): string[] {
-  return attachments.flatMap(({ ifname, address, prefix, gateway, mac, setMac }, index) => {
+  return attachments.flatMap(({ ifname, address, prefix, gateway, mac, setMac, dhcp, mtu }, index) => {
     const link = NEXTHOP_BASE + 2 * index;
-    return [
+    const device = [
       ...(setMac ? [`link set dev ${ifname} address ${mac}`] : []),
+      // Inside only: the bridge would take on the smallest MTU of its ports.
+      ...(mtu === undefined ? [] : [`link set dev ${ifname} mtu ${mtu}`]),
       `link set dev ${ifname} up`,
+    ];
+    if (dhcp) return device;
+    return [
+      ...device,
       `addr replace ${address}/${prefix} broadcast + dev ${ifname}`,
       `addr replace ${address}/32 dev lo scope host`,
       `nexthop replace id ${link} dev ${ifname}`,
@@ -80,18 +135,49 @@ export function attachCommands(attachments: Attachment[]): string[] {
   });
 }
 
-/** The hosts file of a container in one domain (hosts(5)): the full name first, as reverse look-ups give the first. */
-export function hostsFile(name: string, domain: string, attachments: Attachment[]): string {
-  return attachments
-    .filter((attachment) => attachment.domain === domain)
-    .map(({ address }) => `${address} ${name}.${domain} ${name}\n`)
-    .join('');
+/**
+ * The hosts file of a container in one domain (hosts(5)): the full name first, as reverse look-ups give the first.
+ * @param own its names, bare
+ * @param linked names below its own that stand for somebody else's address
+ */
+export function hostsFile(
+  own: readonly string[],
+  linked: readonly { name: string; address: string }[],
+  domain: string,
+  attachments: Attachment[],
+): string {
+  const names = own.map((name) => `${name}.${domain} ${name}`).join(' ');
+  const mine = attachments.filter((attachment) => attachment.domain === domain && names !== '');
+  return [
+    ...mine.map(({ address }) => `${address} ${names}\n`),
+    ...linked.map(({ name, address }) => `${address} ${name}.${domain}\n`),
+  ].join('');
+}
+
+/** What a container's own DHCP client is told beside its address, so that it does not write the network's defaults over ours. */
+export interface DhcpTold {
+  dns: readonly string[];
+  search: readonly string[];
 }
 
 /**
  * A reservation as dnsmasq reads it (dnsmasq(8), --dhcp-host): whoever has this MAC gets this address. No name in it: a lease
  * outlives the container, and its name would go on answering.
+ * @param tagged whether there are options for it
  */
-export function dhcpHost({ mac, address }: Attachment): string {
-  return `${mac},${address}\n`;
+export function dhcpHost({ mac, address }: Attachment, tagged: boolean): string {
+  return `${mac},${tagged ? `set:${tagOf(address)},` : ''}${address}\n`;
 }
+
+/** Its options as dnsmasq reads them (dnsmasq(8), --dhcp-optsdir); empty when the network's own hold. */
+export function dhcpOptions({ address, mtu }: Attachment, { dns, search }: DhcpTold): string {
+  const servers = dns.filter((server) => !server.includes(':'));
+  const options = [
+    ...(servers.length > 0 ? [`option:dns-server,${servers.join(',')}`] : []),
+    ...(search.length > 0 ? [`option:domain-search,${search.join(',')}`] : []),
+    ...(mtu === undefined ? [] : [`option:mtu,${mtu}`]),
+  ];
+  return options.map((option) => `tag:${tagOf(address)},${option}\n`).join('');
+}
+
+const tagOf = (address: string): string => `c${toNumber(address).toString(16)}`;

@@ -1,13 +1,12 @@
 /** What a container holds on this host: its addresses, its names, its reservations, and the records of them. */
-import { dirname, join } from 'node:path';
-import { type Attachment, dhcpHost, hostsFile } from '../plan/container.ts';
-import { dnsName } from '../plan/names.ts';
-import { dhcpHostsDir, keptRecord, namesDir, runningRecord } from '../plan/paths.ts';
+import { dirname } from 'node:path';
+import type { Attachment } from '../plan/container.ts';
+import { keptRecord, linkEnvironmentPath, optionsCache, runningRecord } from '../plan/paths.ts';
 import type { Policy, Published } from '../plan/policy.ts';
 import type { Port } from '../plan/ports.ts';
-import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, filesIn, readText, removeFile, writeAtomically } from '../system/files.ts';
 import { DEFAULT_DATA_DIR, releaseAddress } from './address-store.ts';
+import { unannounce, unreserveInDhcp } from './names.ts';
 import { isAlive } from './process.ts';
 
 /** A container as start-host left it. */
@@ -18,6 +17,10 @@ export interface ContainerRecord {
   /** When that started (process.ts): the pid alone may be somebody else's by now. */
   started: string | null;
   attachments: Attachment[];
+  /** Its LXC configuration, where there is one. */
+  configFile?: string | null;
+  /** The words on its hook line. */
+  words?: readonly string[];
   /** What it has in the kernel; null when it needs nothing there. */
   policy: Policy | null;
 }
@@ -28,7 +31,17 @@ export interface KeptRecord {
   /** The host ports it had: it gets those that nobody chose again. */
   publish: Published[];
   /** What links to it open. */
-  exposed?: Port[];
+  exposed: Port[];
+  /** What stands in its files, to be taken back when it is asked for no more. */
+  told?: Told;
+}
+
+/** What we wrote into a container's files. */
+export interface Told {
+  /** Whether /etc/hosts has a block of ours. */
+  hosts: boolean;
+  /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
+  hostname?: string | null;
 }
 
 /** The id under which an LXC container holds addresses in the store, beside those of CNI containers. */
@@ -43,7 +56,7 @@ export const readRunning = (container: string): ContainerRecord | null =>
 /** What the container had at its last start: the hint by which its address is found again without a search. */
 export function readKept(container: string): KeptRecord {
   const kept = readJson<KeptRecord | Attachment[]>(keptRecord(container)) ?? [];
-  return Array.isArray(kept) ? { attachments: kept, publish: [] } : kept; // the first version kept only a list
+  return Array.isArray(kept) ? { attachments: kept, publish: [], exposed: [] } : kept; // the first version kept only a list
 }
 
 /** Every container that start-host connected and post-stop has not seen yet, alive or not. */
@@ -59,48 +72,34 @@ export const livePolicies = (): Policy[] =>
 export function remember(record: ContainerRecord): void {
   writeAtomically(runningRecord(record.name), JSON.stringify(record));
   const { publish = [], exposed = [] } = record.policy ?? {};
-  const kept: KeptRecord = { attachments: record.attachments, publish, exposed };
+  const { told } = readKept(record.name);
+  const kept: KeptRecord = { attachments: record.attachments, publish, exposed, ...(told && { told }) };
   ensureText(keptRecord(record.name), JSON.stringify(kept));
 }
 
-/** Makes a container's names answer and reserves its addresses in DHCP; dnsmasq sees new files by itself. */
-export function announce(container: string, attachments: Attachment[]): void {
-  const name = dnsName(container);
-  for (const domain of new Set(attachments.map((attachment) => attachment.domain)))
-    if (name !== null) ensureText(join(namesDir(domain), container), hostsFile(name, domain, attachments));
-  for (const attachment of attachments) {
-    const path = reservation(container, attachment);
-    const before = readText(path);
-    const wanted = dhcpHost(attachment);
-    if (before === wanted) continue;
-    writeAtomically(path, wanted);
-    // It adds what a changed file says now, but drops what the file said before only when told to read all anew.
-    if (before !== null) reloadDnsmasq(attachment.network);
-  }
+/** Remembers what stands in a container's files now. */
+export function rememberTold(container: string, told: Told): void {
+  const { told: before = { hosts: false }, ...kept } = readKept(container);
+  if (JSON.stringify(before) !== JSON.stringify(told))
+    writeAtomically(keptRecord(container), JSON.stringify({ ...kept, told }));
 }
 
 /** Takes a container's names back; its addresses and reservations stay for its next start. */
 export function silence(container: string, attachments: Attachment[]): void {
-  for (const domain of new Set(attachments.map((attachment) => attachment.domain)))
-    removeFile(join(namesDir(domain), container));
-  // dnsmasq before 2.87 does not notice that a hosts file has gone.
-  for (const network of new Set(attachments.map((attachment) => attachment.network))) reloadDnsmasq(network);
+  unannounce(container, attachments);
   removeFile(runningRecord(container));
 }
 
 /** Takes everything back that a container holds, as if it had never been. */
 export function forget(container: string): void {
   const attachments = [...readKept(container).attachments, ...(readRunning(container)?.attachments ?? [])];
-  for (const attachment of attachments) removeFile(reservation(container, attachment));
+  unreserveInDhcp(container, attachments);
   // Without a hint: whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(attachments.map((attachment) => attachment.network)))
     releaseAddress(storeOf(network), { id: holderId(container) });
   silence(container, attachments);
-  removeFile(keptRecord(container));
+  for (const path of [keptRecord(container), optionsCache(container), linkEnvironmentPath(container)]) removeFile(path);
 }
-
-const reservation = (container: string, { network, ifname }: Attachment): string =>
-  join(dhcpHostsDir(network), `${container}.${ifname}`);
 
 function readJson<T>(path: string): T | null {
   const text = readText(path);

@@ -37,8 +37,14 @@ export interface WriteResult {
   reason?: string;
 }
 
+/** From what a file holds (null: there is none) to what it is to hold. */
+export type Edit = (before: string | null) => string;
+
+/** Nothing that somebody edits by hand is longer; hosts files that block advertisements reach some MiB. */
+const MAX_EDITED = 1 << 24;
+
 /**
- * Makes `<root>/<dirs...>/<name>` contain `content`. A new file gets mode 0644 and the directory's owner (with an idmapped root
+ * Makes `<root>/<dirs...>/<name>` contain `content`, or what an edit makes of what is there. A new file gets mode 0644 and the directory's owner (with an idmapped root
  * that is the container's root, not ours); an existing one keeps its mode and owner. What is no regular file, is a mount of its
  * own, or cannot be written is left alone, with the reason.
  * @param rootPath the root as the kernel gives it, `/proc/PID/root`
@@ -49,7 +55,7 @@ export function writeBelowRoot(
   rootPath: string,
   dirs: readonly string[],
   name: string,
-  content: string,
+  content: string | Edit,
   options: { force?: boolean } = {},
 ): WriteResult {
   const shown = [...dirs, name].join('/');
@@ -60,9 +66,12 @@ export function writeBelowRoot(
       const directory = descend(open, root, dirs, rootPath);
       const target = openTarget(open, directory, name, rootPath);
       const stats = target && fstatSync(target.fd);
-      const data = Buffer.from(content);
-      if (target && stats && !(options.force && stats.isSymbolicLink())) {
-        requireFile(stats, shown);
+      const replaced = target && stats && !(options.force && stats.isSymbolicLink());
+      if (replaced) requireFile(stats, shown);
+      const data = Buffer.from(
+        typeof content === 'string' ? content : content(replaced ? textOf(open, target, shown) : null),
+      );
+      if (replaced) {
         if (stats.size === data.length && data.equals(readUpTo(open, target, data.length + 1)))
           return { outcome: 'unchanged' };
         if (target.mount !== directory.mount) throw new Refusal(`${shown} is a mount of its own`);
@@ -100,6 +109,12 @@ export function readBelowRoot(
       return null;
     }
   });
+}
+
+function textOf(open: Open, target: Located, shown: string): string {
+  const data = readUpTo(open, target, MAX_EDITED + 1);
+  if (data.length > MAX_EDITED) throw new Refusal(`${shown} is longer than ${MAX_EDITED} bytes`);
+  return data.toString();
 }
 
 function requireFile(stats: Stats, shown: string): void {
