@@ -30,7 +30,7 @@ export function check({ exec }: CniContext, request: Request, conf: Conf): void 
 }
 
 function checkInside(exec: Exec, namespace: number, { ifname, netns }: Request, expected: Result): void {
-  const lines = ['address show', 'route show', '-6 route show'];
+  const lines = ['address show', 'route show', 'route show root ::/0'];
   const output = inside(exec, namespace, lines);
   const link = shown(output).find((one) => one.ifname === ifname);
   if (!link) throw differs(`interface ${ifname} is not in the container`);
