@@ -12,13 +12,14 @@ import {
   holderId,
   readKept,
   readRunning,
+  releaseFormer,
   remember,
   rememberTold,
   silence,
   storeOf,
 } from '../state/container.ts';
 import { forgetParent } from '../state/links.ts';
-import { announce } from '../state/names.ts';
+import { announce, unreserveInDhcp } from '../state/names.ts';
 import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
 import { startTime } from '../state/process.ts';
 import { type Exec, must } from '../system/exec.ts';
@@ -26,7 +27,7 @@ import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
 import { applyPolicy } from './policy.ts';
 import { relinkParents } from './relink.ts';
-import { convenience, dhcpTold, namesOf, tell } from './tell.ts';
+import { convenience, namesOf, tell } from './tell.ts';
 
 /** What is to be connected. */
 export interface Connection {
@@ -77,8 +78,7 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
     // Names first: dnsmasq reads them while the interface is being set up.
     const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
     convenience(log, 'names', () => {
-      const told = dhcpTold({ name, network, options, links });
-      for (const line of announce(name, attachments, namesOf(name, options, links), told)) log(line);
+      for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
     });
     const shown = inNamespace(exec, namespace, [
       ...attachCommands(attachments),
@@ -91,6 +91,7 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
     const record = { name, pid, started: startTime(pid), attachments, words, configFile, policy: made.policy };
     // Before the kernel has it: what is cut short here is found by `nethooks gc`.
     remember(record);
+    releaseFormer(name, kept.attachments, attachments);
     if (before || made.policy) applyPolicy(exec, before, made.policy, log);
     if (before)
       releasePorts(
@@ -146,7 +147,10 @@ function undo(name: string, { reserved, ports, attachments }: Done): void {
   forgetParent(name);
   releasePorts(name, ports);
   silence(name, attachments);
-  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) forget(name);
+  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) {
+    unreserveInDhcp(name, attachments); // at its first start no record names them yet
+    forget(name);
+  }
   for (const { fresh, network, ifname, address } of reserved)
     if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
 }

@@ -17,6 +17,8 @@ export interface HostRecord {
   networks: NetworkConfig[];
   /** The value of net.ipv4.ip_forward that we found when we set it; null when it was set already. */
   ipForwardBefore: string | null;
+  /** The bridges of others that were there when we set it, and do not need it. */
+  bridgesBefore: string[];
   /** Addresses that somebody else's bridge had before we used it, as `BRIDGE ADDRESS/PREFIX`: they stay. */
   found: string[];
 }
@@ -25,6 +27,7 @@ export const EMPTY_RECORD: HostRecord = {
   host: { firewall: 'auto', resolver: 'auto' },
   networks: [],
   ipForwardBefore: null,
+  bridgesBefore: [],
   found: [],
 };
 
@@ -71,7 +74,6 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
 
 /** What to remember once the plan is applied. */
 export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record: HostRecord): HostRecord {
-  const forwarding = plan.steps.some((step) => step.kind === 'sysctl') ? facts.ipForward : null;
   const found = wish.networks.flatMap((network) => {
     const key = `${network.name} ${cidrOf(network)}`;
     if (record.found.includes(key)) return [key];
@@ -80,7 +82,11 @@ export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record
     return !applied && link && link.alias !== ALIAS && link.addresses.includes(cidrOf(network)) ? [key] : [];
   });
   const { host, networks } = wish;
-  return { host, networks, ipForwardBefore: record.ipForwardBefore ?? forwarding, found };
+  const first = record.ipForwardBefore === null && plan.steps.some((step) => step.kind === 'sysctl');
+  const { ipForwardBefore, bridgesBefore } = first
+    ? { ipForwardBefore: facts.ipForward, bridgesBefore: bridges(facts) }
+    : record;
+  return { host, networks, ipForwardBefore, bridgesBefore, found };
 }
 
 /** Takes back what `up` wrote into files that outlive a reboot. */
@@ -101,10 +107,14 @@ function planForwarding(facts: HostFacts): Step[] {
   return [...now, ...file];
 }
 
-/** Forwarding goes back to what it was, unless another bridge has come to rely on it meanwhile. */
+const bridges = (facts: HostFacts): string[] =>
+  facts.links.filter((link) => link.kind === 'bridge').map((link) => link.name);
+
+/** Forwarding goes back to what it was, unless another bridge has come meanwhile, and to rely on it. */
 function planForwardingDown(facts: HostFacts, record: HostRecord, stale: NetworkConfig[]): Step[] {
   const before = record.ipForwardBefore;
-  const others = facts.links.some((link) => link.kind === 'bridge' && !stale.some((old) => old.name === link.name));
+  const known = [...record.bridgesBefore, ...stale.map((old) => old.name)];
+  const others = bridges(facts).some((name) => !known.includes(name));
   if (before === null || before === facts.ipForward || others) return [];
   return [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: before }];
 }

@@ -19,13 +19,14 @@ export function checksumRule(bridge: string): Rule {
 
 /**
  * An accept in our own table does not outweigh a drop in somebody else's base chain. Where iptables' policy is to drop (Docker's
- * FORWARD, ufw), containers need rules there: into DOCKER-USER if there is one, which Docker keeps for that.
+ * FORWARD, ufw), or a rule drops whatever reaches it, containers need rules there: in DOCKER-USER where Docker asks it, as it is
+ * kept for that.
  */
 function openings(bridge: string, facts: HostFacts): Rule[] {
-  const policy = (chain: string) =>
-    facts.iptables.some(({ table, line }) => table === 'filter' && line.startsWith(`:${chain} DROP`));
-  const user = facts.iptables.some(({ table, line }) => table === 'filter' && line.startsWith(':DOCKER-USER '));
-  const chain = user ? 'DOCKER-USER' : 'FORWARD';
+  const filter = facts.iptables.filter(({ table }) => table === 'filter').map(({ line }) => line);
+  const closed = (chain: string) =>
+    filter.some((line) => line.startsWith(`:${chain} DROP`) || dropsAll(chain).test(line));
+  const chain = filter.includes('-A FORWARD -j DOCKER-USER') ? 'DOCKER-USER' : 'FORWARD';
   const forward = [
     `-i ${bridge} ${TAG} -j ACCEPT`,
     `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT ${TAG} -j ACCEPT`,
@@ -34,10 +35,14 @@ function openings(bridge: string, facts: HostFacts): Rule[] {
     (match) => `-i ${bridge} ${match} ${TAG} -j ACCEPT`,
   );
   return [
-    ...(policy('FORWARD') ? forward.map((match): Rule => ({ table: 'filter', chain, match })) : []),
-    ...(policy('INPUT') ? input.map((match): Rule => ({ table: 'filter', chain: 'INPUT', match })) : []),
+    ...(closed('FORWARD') ? forward.map((match): Rule => ({ table: 'filter', chain, match })) : []),
+    ...(closed('INPUT') ? input.map((match): Rule => ({ table: 'filter', chain: 'INPUT', match })) : []),
   ];
 }
+
+/** A rule without a condition, maybe with a comment, that refuses everything. */
+const dropsAll = (chain: string): RegExp =>
+  new RegExp(`^-A ${chain}( -m comment --comment ("[^"]*"|\\S+))? -j (DROP|REJECT)\\b`);
 
 /** What brings iptables to what the networks need; rules of ours that no network needs any more go. */
 export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
@@ -64,7 +69,7 @@ export function planRulesDown(facts: HostFacts): Step[] {
 export function ownRules(facts: HostFacts): Rule[] {
   return facts.iptables.flatMap(({ table, line }) => {
     const match = /^-A (\S+) (.*)$/.exec(line);
-    if (!match?.[2]?.includes(TAG) || (table !== 'mangle' && table !== 'filter')) return [];
+    if (!match?.[2]?.includes(`${TAG} `) || (table !== 'mangle' && table !== 'filter')) return [];
     return [{ table, chain: match[1] as string, match: match[2] }];
   });
 }

@@ -5,7 +5,7 @@ import { keptRecord, linkEnvironmentPath, optionsCache, runningRecord } from '..
 import type { Policy, Published } from '../plan/policy.ts';
 import type { Port } from '../plan/ports.ts';
 import { ensureText, filesIn, readText, removeFile, writeAtomically } from '../system/files.ts';
-import { DEFAULT_DATA_DIR, releaseAddress } from './address-store.ts';
+import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from './address-store.ts';
 import { unannounce, unreserveInDhcp } from './names.ts';
 import { isAlive } from './process.ts';
 
@@ -88,6 +88,20 @@ export function rememberTold(container: string, told: Told): void {
 export function silence(container: string, attachments: Attachment[]): void {
   unannounce(container, attachments);
   removeFile(runningRecord(container));
+}
+
+/** Gives back what a container held at its last start and holds no more: it is on another network now, or that has another subnet. */
+export function releaseFormer(container: string, before: Attachment[], now: Attachment[]): void {
+  for (const old of before) {
+    const same = now.find(({ network, ifname }) => network === old.network && ifname === old.ifname);
+    if (!same) unreserveInDhcp(container, [old]);
+    if (same?.address === old.address) continue;
+    const holder = { id: holderId(container), ifname: old.ifname };
+    // Only what is surely its own: a release whose hint is wrong takes all that its holder has.
+    const held = listAddresses(storeOf(old.network)).find(({ address }) => address === old.address)?.holder;
+    if (held?.id === holder.id && held.ifname === holder.ifname)
+      releaseAddress(storeOf(old.network), holder, old.address);
+  }
 }
 
 /** Takes everything back that a container holds, as if it had never been. */
