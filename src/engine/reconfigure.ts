@@ -16,7 +16,7 @@ import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy } from './make-policy.ts';
 import { applyPolicy } from './policy.ts';
 import { relinkParents } from './relink.ts';
-import { convenience, dhcpTold, namesOf, tell } from './tell.ts';
+import { convenience, namesOf, tell } from './tell.ts';
 import { wishOf } from './wish.ts';
 
 /**
@@ -66,8 +66,7 @@ export function retell(
   const links = policy?.links ?? [];
   const network = networksOf(config, attachments)[0] ?? null;
   convenience(log, 'names', () => {
-    const told = dhcpTold({ name, network, options, links });
-    for (const line of announce(name, attachments, namesOf(name, options, links), told)) log(line);
+    for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
   });
   const telling = { name, pid, root: `/proc/${pid}/root`, attachments, network, options, links };
   rememberTold(name, tell(exec, log, { ...telling, before: readKept(name).told }));

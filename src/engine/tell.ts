@@ -5,7 +5,7 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import type { ContainerOptions } from '../config/container-options.ts';
 import type { NetworkConfig } from '../config/types.ts';
-import type { Attachment, DhcpTold } from '../plan/container.ts';
+import type { Attachment } from '../plan/container.ts';
 import { withBlock, withoutBlock } from '../plan/marked-block.ts';
 import { containerResolvConf, dnsName, hostsLines, type LinkName, overlay } from '../plan/names.ts';
 import { RESOLV_CONF, UPSTREAMS } from '../plan/paths.ts';
@@ -58,21 +58,6 @@ export function namesOf(name: string, { aliases }: ContainerOptions, links: read
   return { own: ownNames(name, aliases), linked };
 }
 
-/** What its own DHCP client is told instead of the network's defaults. */
-export function dhcpTold({
-  name,
-  network,
-  options,
-  links,
-}: Pick<Telling, 'name' | 'network' | 'options' | 'links'>): DhcpTold {
-  const search = options.dnsSearch.filter((domain) => domain !== '.');
-  const implied = links.length > 0 && network && search.length === 0 && network.containers.dnsSearch.length === 0;
-  return {
-    dns: options.dns,
-    search: implied ? [...linkDomain(name, network, links), network.domain] : search,
-  };
-}
-
 function linkDomain(name: string, network: NetworkConfig | null, links: readonly LinkName[]): string[] {
   const own = dnsName(name);
   return network && own !== null && links.length > 0 ? [`${own}.${network.domain}`] : [];
@@ -122,12 +107,13 @@ function writeHosts(
 function writeHostname(
   exec: Exec,
   log: (line: string) => void,
-  { pid, root, options, before }: Telling,
+  { name, pid, root, options, before }: Telling,
 ): string | null | undefined {
   const write = (text: string): void => left(log, 'hostname', writeBelowRoot(root, ['etc'], 'hostname', text));
   const earlier = before?.hostname;
   if (options.hostname === null) {
-    if (typeof earlier === 'string') write(earlier);
+    // Where there was none, what LXC calls it by itself.
+    if (earlier !== undefined) write(earlier ?? `${name}\n`);
     return undefined;
   }
   const found = earlier === undefined ? readBelowRoot(root, ['etc'], 'hostname', MAX_HOSTNAME_FILE) : earlier;

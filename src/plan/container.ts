@@ -154,30 +154,11 @@ export function hostsFile(
   ].join('');
 }
 
-/** What a container's own DHCP client is told beside its address, so that it does not write the network's defaults over ours. */
-export interface DhcpTold {
-  dns: readonly string[];
-  search: readonly string[];
-}
-
 /**
  * A reservation as dnsmasq reads it (dnsmasq(8), --dhcp-host): whoever has this MAC gets this address. No name in it: a lease
- * outlives the container, and its name would go on answering.
- * @param tagged whether there are options for it
+ * outlives the container, and its name would go on answering. No `set:TAG` either, by which single containers could be told
+ * other servers: dnsmasq 2.90 that reads such a line anew (SIGHUP) after it has used it crashes.
  */
-export function dhcpHost({ mac, address }: Attachment, tagged: boolean): string {
-  return `${mac},${tagged ? `set:${tagOf(address)},` : ''}${address}\n`;
+export function dhcpHost({ mac, address }: Attachment): string {
+  return `${mac},${address}\n`;
 }
-
-/** Its options as dnsmasq reads them (dnsmasq(8), --dhcp-optsdir); empty when the network's own hold. */
-export function dhcpOptions({ address, mtu }: Attachment, { dns, search }: DhcpTold): string {
-  const servers = dns.filter((server) => !server.includes(':'));
-  const options = [
-    ...(servers.length > 0 ? [`option:dns-server,${servers.join(',')}`] : []),
-    ...(search.length > 0 ? [`option:domain-search,${search.join(',')}`] : []),
-    ...(mtu === undefined ? [] : [`option:mtu,${mtu}`]),
-  ];
-  return options.map((option) => `tag:${tagOf(address)},${option}\n`).join('');
-}
-
-const tagOf = (address: string): string => `c${toNumber(address).toString(16)}`;

@@ -4,7 +4,7 @@ import type { NetworkConfig } from '../config/types.ts';
 import { mtuOf } from './bridge.ts';
 import type { HostFacts } from './facts.ts';
 import { isIPv4, netmask, subnetOf, toAddress } from './ipv4.ts';
-import { dhcpHostsDir, dhcpOptsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
+import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
 import type { FileStep, Step } from './step.ts';
 import { fill } from './template.ts';
 
@@ -36,7 +36,6 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
       .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
     dhcpHostsDir: dhcpHostsDir(name),
-    dhcpOptsDir: dhcpOptsDir(name),
     leasesFile: leasesFile(name),
     dnsServers: told.length > 0 ? told.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
@@ -79,7 +78,7 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
     const conf = dnsmasqConfig(network, wanted, facts);
     write(dnsmasqConf(network.name), fact.conf, conf);
-    const directories = [dhcpHostsDir(network.name), dhcpOptsDir(network.name), namesDir(network.domain), STATE];
+    const directories = [dhcpHostsDir(network.name), namesDir(network.domain), STATE];
     const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
     else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });

@@ -29,7 +29,5 @@ export const containerFile = (container: string): string => `${CONFIG_DIR}/conta
 export const optionsCache = (container: string): string => `${RUN}/options/${container}.json`;
 /** Which container has a name in a domain. */
 export const claimFile = (domain: string, name: string): string => `${RUN}/claims/${domain}/${name}`;
-/** One file per container and network: what DHCP tells it beside its address. */
-export const dhcpOptsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-opts`;
 /** The environment of a container's links, which its LXC configuration includes: it must be there before the container starts. */
 export const linkEnvironmentPath = (container: string): string => `${STATE}/env/${container}.conf`;

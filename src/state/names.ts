@@ -4,9 +4,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Attachment, type DhcpTold, dhcpHost, dhcpOptions, hostsFile } from '../plan/container.ts';
+import { type Attachment, dhcpHost, hostsFile } from '../plan/container.ts';
 import { dnsName } from '../plan/names.ts';
-import { claimFile, dhcpHostsDir, dhcpOptsDir, namesDir, runningRecord } from '../plan/paths.ts';
+import { claimFile, dhcpHostsDir, namesDir, runningRecord } from '../plan/paths.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
 
@@ -23,7 +23,7 @@ export interface Names {
  * has is left out.
  * @returns one line for each of those, naming the holder
  */
-export function announce(container: string, attachments: Attachment[], names: Names, told: DhcpTold): string[] {
+export function announce(container: string, attachments: Attachment[], names: Names): string[] {
   const refused: string[] = [];
   for (const domain of new Set(attachments.map((attachment) => attachment.domain))) {
     const before = namesIn(container, domain);
@@ -47,7 +47,7 @@ export function announce(container: string, attachments: Attachment[], names: Na
       for (const { network } of attachments.filter((attachment) => attachment.domain === domain))
         reloadDnsmasq(network);
   }
-  for (const attachment of attachments) reserveInDhcp(container, attachment, told);
+  for (const attachment of attachments) reserveInDhcp(container, attachment);
   return refused;
 }
 
@@ -63,31 +63,21 @@ export function unannounce(container: string, attachments: Attachment[]): void {
 
 /** Takes the reservations of its addresses out of DHCP. */
 export function unreserveInDhcp(container: string, attachments: Attachment[]): void {
-  for (const attachment of attachments)
-    for (const directory of [dhcpHostsDir, dhcpOptsDir])
-      removeFile(join(directory(attachment.network), `${container}.${attachment.ifname}`));
+  for (const attachment of attachments) removeFile(reservation(container, attachment));
 }
 
-function reserveInDhcp(container: string, attachment: Attachment, told: DhcpTold): void {
-  const file = `${container}.${attachment.ifname}`;
-  const options = dhcpOptions(attachment, told);
-  // The options first: the reservation refers to them.
-  const changed = [
-    replace(join(dhcpOptsDir(attachment.network), file), options),
-    replace(join(dhcpHostsDir(attachment.network), file), dhcpHost(attachment, options !== '')),
-  ];
-  // It adds what a changed file says now, but drops what the file said before only when told to read all anew.
-  if (changed.includes(true)) reloadDnsmasq(attachment.network);
-}
-
-/** Writes a file, or removes it when there is nothing to say; true when it said something else before. */
-function replace(path: string, text: string): boolean {
+function reserveInDhcp(container: string, attachment: Attachment): void {
+  const path = reservation(container, attachment);
   const before = readText(path);
-  if (before === (text === '' ? null : text)) return false;
-  if (text === '') removeFile(path);
-  else writeAtomically(path, text);
-  return before !== null;
+  const wanted = dhcpHost(attachment);
+  if (before === wanted) return;
+  writeAtomically(path, wanted);
+  // It adds what a changed file says now, but drops what the file said before only when told to read all anew.
+  if (before !== null) reloadDnsmasq(attachment.network);
 }
+
+const reservation = (container: string, { network, ifname }: Attachment): string =>
+  join(dhcpHostsDir(network), `${container}.${ifname}`);
 
 /** The names that its file in this domain says now, bare. */
 function namesIn(container: string, domain: string): string[] {
