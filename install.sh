@@ -122,6 +122,7 @@ lock() { # one at a time; on a directory that is there anyway, to leave nothing 
 
 needed='ip:iproute2 nft:nftables iptables:iptables dnsmasq:dnsmasq-base sysctl:procps flock:util-linux nsenter:util-linux'
 for_containers='lxc-start:lxc busybox:busybox-static'
+useful='ping:iputils-ping conntrack:conntrack' # for the commands named at the end; to end connections to what is not published any more
 
 missing_of() { # PAIR…: the packages whose command is missing, each once
   packages=''
@@ -299,13 +300,17 @@ made=''
 make_dir() { # PATH, its parents first
   case $made in *" $1 "*) return ;; esac
   if [ -d "$destdir$1" ]; then return; fi
-  make_dir "$(dirname "$1")"
+  if [ "$1" != / ]; then make_dir "$(dirname "$1")"; fi
   made="$made $1 "
-  act "make $destdir$1/" make_one "$1"
+  act "make $destdir${1%/}/" make_one "$1"
 }
 make_one() {
-  [ -n "$destdir" ] || note "dir $1"
-  mkdir "$destdir$1"
+  if [ -n "$destdir" ]; then
+    mkdir -p "$destdir$1"
+    return
+  fi
+  note "dir $1"
+  mkdir "$1"
 }
 
 put_everything() {
@@ -361,7 +366,7 @@ install() {
     lock
     case $(noted_prefix) in '' | "$prefix") ;; *) die "it is installed with --prefix $(noted_prefix): take that back first, ./install.sh --uninstall" 2 ;; esac
     require nethooks $needed
-    if $apt; then require 'containers' $for_containers ping:iputils-ping; fi # ping, for the commands named at the end
+    if $apt; then require 'containers' $for_containers $useful; fi
   fi
   choose_runtime
   if [ -n "$destdir" ]; then

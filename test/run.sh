@@ -38,7 +38,7 @@ check() { # WHAT COMMAND…: a failure counts, and the rest goes on
 
 needed='ip:iproute2 nft:nftables iptables:iptables dnsmasq:dnsmasq-base sysctl:procps setpriv:util-linux
   lxc-start:lxc busybox:busybox-static ping:iputils-ping dhclient:isc-dhcp-client dhcpcd:dhcpcd-base
-  rsync:rsync tcpdump:tcpdump /usr/lib/cni/host-local:containernetworking-plugins mmdebstrap:mmdebstrap
+  conntrack:conntrack rsync:rsync tcpdump:tcpdump /usr/lib/cni/host-local:containernetworking-plugins mmdebstrap:mmdebstrap
   shellcheck:shellcheck node:nodejs npm:npm'
 
 install_packages() {
@@ -79,7 +79,7 @@ modules() { # npm writes this file last: older or missing, the modules are not t
 }
 
 shell_scripts() {
-  shellcheck install.sh test/run.sh .ci/run hooks/if-up.d hooks/lxc/start-host hooks/dhclient-enter-hook
+  find hooks -type f -exec shellcheck install.sh test/run.sh .ci/run {} +
 }
 
 suite() { # PROJECT: one after the other, as they measure times

@@ -16,7 +16,11 @@ const SUITE = 'bookworm';
 const STANDARD = 'apt,dbus,ifupdown,iproute2,isc-dhcp-client,kmod,libpam-systemd,procps,systemd-sysv';
 
 /** Transactions whose packages are downloaded only, so that they can be installed later, without a network, by apt itself. */
-const DOWNLOADED = ['nftables iptables dnsmasq-base lxc busybox-static iputils-ping', 'systemd-resolved', 'resolvconf'];
+const DOWNLOADED = [
+  'nftables iptables dnsmasq-base lxc busybox-static iputils-ping conntrack',
+  'systemd-resolved',
+  'resolvconf',
+];
 
 export interface DebianHost {
   /** The throwaway host that it runs in; its uplinks are those of the system. */

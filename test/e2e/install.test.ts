@@ -198,15 +198,15 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
   });
 
   it('--destdir: files as for a package, without root, and nothing else', async () => {
-    await sh(host, 'mkdir -m 1777 /tmp/pkg && chmod 755 /root');
+    await sh(host, 'chmod 755 /root');
     const user = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const argv = [...user, './install.sh', '--destdir', '/tmp/pkg', '--no-apt'];
-    for (const last of [/write \/tmp\/pkg\/etc\/network\/if-up\.d\/nethooks\n/, /^$/]) {
+    const argv = [...user, './install.sh', '--destdir', '/tmp/new/pkg', '--no-apt'];
+    for (const last of [/write \/tmp\/new\/pkg\/etc\/network\/if-up\.d\/nethooks\n/, /^$/]) {
       const { code, stdout, stderr } = await host.run(argv, { cwd: '/root/release' });
       expect(code, stderr).toBe(0);
       expect(stdout).toMatch(last);
     }
-    expect(await sh(host, 'cd /tmp/pkg && find . ! -type d | sort')).toBe(
+    expect(await sh(host, 'cd /tmp/new/pkg && find . ! -type d | sort')).toBe(
       [
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
@@ -220,7 +220,7 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
         '',
       ].join('\n'),
     );
-    await sh(host, 'rm -r /tmp/pkg; chmod 700 /root');
+    await sh(host, 'rm -r /tmp/new; chmod 700 /root');
   });
 
   it.each(
@@ -263,6 +263,21 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
   it('only one at a time', async () => {
     const { code, stderr } = await host.run(['flock', '/var/lib', './install.sh'], { cwd: '/root/release' });
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'install.sh: another install.sh is at work\n' });
+  });
+
+  it('--uninstall after a power cut, when nothing is up and no record is left', async () => {
+    await installed();
+    await sh(
+      host,
+      `kill -9 "$(cat /run/nethooks/dnsmasq/br0/dnsmasq.pid)"
+rm -r /run/nethooks
+ip link del br0
+nft delete table inet nethooks
+iptables -t mangle -F POSTROUTING
+sysctl -q net.ipv4.ip_forward=0`,
+    );
+    await uninstalled();
+    expect(difference(before, await everything())).toBe('');
   });
 
   it('--uninstall names the containers that it leaves without a network', async () => {

@@ -24,7 +24,7 @@ describeLab('on Debian with systemd', () => {
     expect((await debian.run(['sh', '-c', 'command -v nft dnsmasq lxc-start'])).stdout).toBe('');
     const output = await sh('cd nethooks && ./install.sh', 120_000);
     expect(output).toMatch(/install Debian packages for nethooks: nftables iptables dnsmasq-base\n/);
-    expect(output).toMatch(/install Debian packages for containers: lxc busybox-static iputils-ping\n/);
+    expect(output).toMatch(/install Debian packages for containers: lxc busybox-static iputils-ping conntrack\n/);
     expect(output).toMatch(/enable nethooks.service\n/);
     expect(output).toMatch(
       /\nNext:\n {2}lxc-create -n test -t busybox\n {2}lxc-start test\n {2}ping -c 3 test\.lxc\n$/,
