@@ -2,6 +2,16 @@
 import { closeSync } from 'node:fs';
 import type { NetworkConfig } from '../config/types.ts';
 import { bare, hostLinkOf } from '../plan/wiring.ts';
+import {
+  type AttachmentRecord,
+  claimMasquerade,
+  isAlive,
+  namespaceAt,
+  readAttachment,
+  releaseMasquerade,
+  removeAttachment,
+  writeAttachment,
+} from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import type { Exec } from '../system/exec.ts';
 import type { Conf } from './conf.ts';
@@ -13,16 +23,7 @@ import { ensureBridge, inside } from './links.ts';
 import { masquerade, unmasquerade } from './masquerade.ts';
 import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
 import { openNamespace } from './namespace.ts';
-import {
-  type AttachmentRecord,
-  claimMasquerade,
-  isAlive,
-  namespaceAt,
-  readAttachment,
-  releaseMasquerade,
-  removeAttachment,
-  writeAttachment,
-} from './record.ts';
+import { closePorts, openPorts } from './ports.ts';
 import type { Request } from './request.ts';
 import type { Result } from './result.ts';
 import {
@@ -124,6 +125,10 @@ function connect(context: CniContext, request: Request, conf: Conf, namespace: n
       addressed.ips.map(({ address }) => address),
     );
   }
+  if (network) {
+    undo.push(() => closePorts(context, record));
+    record.policy = openPorts(context, record, network, conf.publish, addressed);
+  }
   const joined = network ?? networkOf(conf, networks, addressed.ips);
   if (joined) {
     undo.push(() => removeNames(record.names));
@@ -155,6 +160,7 @@ function begin({ name, containerId, ifname, netns, ...request }: Request, conf: 
         ? { type: ipam.delegation.type, text: request.text, path: request.path, args: request.argsText }
         : null,
     masquerade: [],
+    policy: null,
     names: { files: [], networks: [] },
     result: null,
   };

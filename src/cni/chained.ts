@@ -5,6 +5,7 @@
 import { basename, dirname } from 'node:path';
 import type { NetworkConfig } from '../config/types.ts';
 import { renderResolvConf } from '../plan/resolv-conf.ts';
+import { namespaceAt, readAttachment, removeAttachment, writeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import { ensureText } from '../system/files.ts';
 import { writeBelowRoot } from '../system/rootfs.ts';
@@ -12,7 +13,6 @@ import type { CniContext } from './add.ts';
 import type { Conf } from './conf.ts';
 import { CniError, CODE } from './error.ts';
 import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
-import { namespaceAt, readAttachment, removeAttachment, writeAttachment } from './record.ts';
 import type { Request } from './request.ts';
 import type { Dns, Result } from './result.ts';
 
@@ -45,6 +45,7 @@ export function addNames({ log }: CniContext, request: Request, conf: Conf): Res
     store: null,
     ipam: null,
     masquerade: [],
+    policy: null,
     names: { ...names, files: [...names.files, ...(file ? [file] : [])] },
     result,
   });

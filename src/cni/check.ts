@@ -1,6 +1,7 @@
 /** CHECK: whether what ADD made is still there. */
 import { closeSync } from 'node:fs';
 import { bare } from '../plan/wiring.ts';
+import { readAttachment } from '../state/attachments.ts';
 import { isHeldBy } from '../state/reservation-file.ts';
 import type { Exec } from '../system/exec.ts';
 import type { CniContext } from './add.ts';
@@ -10,7 +11,6 @@ import { CniError, CODE } from './error.ts';
 import { ipamOf } from './ipam.ts';
 import { inside, type ShownLink, shown } from './links.ts';
 import { openNamespace } from './namespace.ts';
-import { readAttachment } from './record.ts';
 import type { Request } from './request.ts';
 import { isDefault, isRecord, type Result } from './result.ts';
 

@@ -1,22 +1,16 @@
 /** The network configuration: which of the stock plugins it would be for, and its keys, checked. Pure. */
-import { isIPv4 } from '../plan/ipv4.ts';
+import type { Wanted } from '../plan/publish.ts';
 import { CniError, CODE } from './error.ts';
+import { strings, text, wrong } from './fields.ts';
 import { isIfname, isName } from './request.ts';
 import { type Dns, isRecord, parseResult, type Result } from './result.ts';
+import { aliasesOf, mappings, runtimeDns, some, wantedIps } from './runtime.ts';
 
 /**
  * `network`: a network of nethooks.ini. `bridge`, `ptp`, `macvlan`, `ipvlan`: what the stock plugin of that name does. `dns`: only
  * names, after another plugin.
  */
 export type Kind = 'network' | 'bridge' | 'ptp' | 'macvlan' | 'ipvlan' | 'dns';
-
-/** A published port (CNI's CONVENTIONS.md, portMappings). */
-export interface PortMapping {
-  hostPort: number;
-  containerPort: number;
-  protocol: string;
-  hostIP: string;
-}
 
 export interface Conf {
   kind: Kind;
@@ -48,7 +42,8 @@ export interface Conf {
   wantedMac: string | null;
   /** Names beside the container's own. */
   aliases: string[];
-  portMappings: PortMapping[];
+  /** Host ports that are to lead to the container. */
+  publish: Wanted[];
 }
 
 const MACVLAN_MODES = ['bridge', 'private', 'vepa', 'passthru'];
@@ -113,7 +108,7 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
     wantedIps: wantedIps(conf, runtime, args),
     wantedMac: mac?.toLowerCase() ?? null,
     aliases: aliasesOf(runtime.aliases, String(conf.name)),
-    portMappings: mappings(runtime),
+    publish: kind === 'network' ? mappings(runtime) : [],
   };
   if (parsed.hairpinMode && parsed.promiscMode)
     throw new CniError(CODE.config, 'cannot set hairpin mode and promiscuous mode at the same time');
@@ -175,58 +170,6 @@ function dnsOf(conf: Record<string, unknown>): Dns {
   };
 }
 
-/** The capability has names of its own for the same things. */
-function runtimeDns(runtime: Record<string, unknown>): Dns {
-  const dns = isRecord(runtime.dns) ? runtime.dns : {};
-  return {
-    ...some('nameservers', strings(dns, 'servers')),
-    ...some('search', strings(dns, 'searches')),
-    ...some('options', strings(dns, 'options')),
-  };
-}
-
-const some = (key: keyof Dns, values: string[]): Dns => (values.length > 0 ? { [key]: values } : {});
-
-/** In all the places where host-local looks: CNI_ARGS, args.cni and the capability. */
-function wantedIps(
-  conf: Record<string, unknown>,
-  runtime: Record<string, unknown>,
-  args: Record<string, string>,
-): string[] {
-  const cni = isRecord(conf.args) && isRecord(conf.args.cni) ? conf.args.cni : {};
-  const all = [...(args.IP ?? '').split(',').filter(Boolean), ...strings(cni, 'ips'), ...strings(runtime, 'ips')];
-  return [...new Set(all.map((ip) => ip.split('/')[0] as string))].map((ip) => {
-    if (isIPv4(ip) || /^(?=.*:.*:)[0-9a-f:.]+$/i.test(ip)) return ip;
-    throw wrong('requested IP', ip, 'an IP address');
-  });
-}
-
-/** A list; podman gives an object of lists by network. */
-function aliasesOf(value: unknown, network: string): string[] {
-  const list = isRecord(value) ? value[network] : value;
-  return Array.isArray(list) ? list.filter((alias) => typeof alias === 'string') : [];
-}
-
-function mappings({ portMappings = [] }: Record<string, unknown>): PortMapping[] {
-  if (!Array.isArray(portMappings)) throw wrong('portMappings', portMappings, 'a list');
-  return portMappings.filter(isRecord).map((entry) => {
-    const [hostPort, containerPort] = [Number(entry.hostPort), Number(entry.containerPort)];
-    const protocol = String(entry.protocol ?? 'tcp').toLowerCase() || 'tcp';
-    for (const port of [hostPort, containerPort])
-      if (!Number.isInteger(port) || port < 0 || port > 65535)
-        throw wrong('portMappings', entry, 'ports from 1 to 65535');
-    if (!['tcp', 'udp', 'sctp'].includes(protocol)) throw wrong('portMappings', entry, 'protocol tcp, udp or sctp');
-    return { hostPort, containerPort, protocol, hostIP: String(entry.hostIP ?? '') };
-  });
-}
-
-function text(holder: Record<string, unknown>, key: string): string | null {
-  const value = holder[key];
-  if (value === undefined || value === null || value === '') return null;
-  if (typeof value === 'string') return value;
-  throw wrong(key, value, 'a string');
-}
-
 /** A name of an interface, or of a network, which is its bridge's. */
 function name(conf: Record<string, unknown>, key: string): string | null {
   const value = text(conf, key);
@@ -240,12 +183,6 @@ function flag(conf: Record<string, unknown>, key: string): boolean {
   throw wrong(key, value, 'true, false');
 }
 
-function strings(holder: Record<string, unknown>, key: string): string[] {
-  const value = holder[key] ?? [];
-  if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) return value;
-  throw wrong(key, value, 'a list of strings');
-}
-
 function record(conf: Record<string, unknown>, key: string): Record<string, unknown> {
   const value = conf[key];
   if (isRecord(value)) return value;
@@ -253,6 +190,3 @@ function record(conf: Record<string, unknown>, key: string): Record<string, unkn
 }
 
 const isEmpty = (value: unknown): boolean => value === null || (isRecord(value) && Object.keys(value).length === 0);
-
-const wrong = (key: string, value: unknown, allowed: string): CniError =>
-  new CniError(CODE.config, `${key}: ${JSON.stringify(value)?.slice(0, 200)}: allowed: ${allowed}`);

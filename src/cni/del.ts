@@ -1,6 +1,7 @@
 /** DEL: takes back what ADD did. What is not there any more is no error, and everything is tried before an error is reported. */
 import { closeSync } from 'node:fs';
 import { hostLinkOf } from '../plan/wiring.ts';
+import { type AttachmentRecord, readAttachment, releaseMasquerade, removeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import type { CniContext } from './add.ts';
 import { type Conf, parseConf } from './conf.ts';
@@ -8,12 +9,13 @@ import { type Ipam, ipamOf, ipamOfNetwork, release } from './ipam.ts';
 import { unmasquerade } from './masquerade.ts';
 import { removeNames } from './names.ts';
 import { openNamespaceIfThere } from './namespace.ts';
-import { type AttachmentRecord, readAttachment, releaseMasquerade, removeAttachment } from './record.ts';
+import { closePorts } from './ports.ts';
 import type { Request } from './request.ts';
 import { isStacked, removeInterface } from './wire.ts';
 
 /** @throws the first error, when all has been tried */
-export function del({ exec }: CniContext, request: Request): void {
+export function del(context: CniContext, request: Request): void {
+  const { exec } = context;
   const key = { network: request.name, id: request.containerId, ifname: request.ifname };
   const record = readAttachment(key);
   const conf = record ? null : parseConf(request.conf, request.args);
@@ -29,6 +31,7 @@ export function del({ exec }: CniContext, request: Request): void {
     }
   };
   if (record) attempt(() => removeNames(record.names));
+  if (record) attempt(() => closePorts(context, record));
   // dhcp gives its lease back over the interface; any other address is given back last, when nobody can be using it.
   const dhcp = ipam.how === 'plugin' && ipam.delegation.type === 'dhcp';
   if (dhcp) attempt(() => release(exec, request, ipam));

@@ -1,6 +1,7 @@
 /** GC, and the same for attachments whose namespace has gone without a DEL (a crash, a reboot). */
 import { statSync } from 'node:fs';
 import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from '../state/address-store.ts';
+import { type AttachmentRecord, isAlive, listAttachments } from '../state/attachments.ts';
 import type { CniContext } from './add.ts';
 import { removeChained } from './chained.ts';
 import type { Conf } from './conf.ts';
@@ -8,7 +9,6 @@ import { del } from './del.ts';
 import { delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
 import { ipamOf } from './ipam.ts';
-import { type AttachmentRecord, isAlive, listAttachments } from './record.ts';
 import type { Request } from './request.ts';
 import { isRecord } from './result.ts';
 import { VERSIONS } from './versions.ts';

@@ -1,5 +1,4 @@
 /** A container's names, in the networks' dnsmasq, and what it is told about name servers. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NetworkConfig } from '../config/types.ts';
 import { contains } from '../plan/ipv4.ts';
@@ -7,10 +6,11 @@ import { dnsName } from '../plan/names.ts';
 import { namesDir, RESOLV_CONF, UPSTREAMS } from '../plan/paths.ts';
 import { parseResolvConf, upstreams } from '../plan/resolv-conf.ts';
 import { bare, isIPv6 } from '../plan/wiring.ts';
+import type { AttachmentRecord, Key } from '../state/attachments.ts';
+import { holderOfName } from '../state/names.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
 import type { Conf } from './conf.ts';
-import type { AttachmentRecord, Key } from './record.ts';
 import type { Request } from './request.ts';
 import { type Dns, isDefault, type Result } from './result.ts';
 
@@ -46,7 +46,7 @@ export function publishNames(
   ips: Result['ips'],
 ): AttachmentRecord['names'] {
   const directory = namesDir(network.domain);
-  const free = names.filter((name) => !existsSync(join(directory, name)));
+  const free = names.filter((name) => holderOfName(network.domain, name) === null);
   const text = hostsLines(free, network.domain, ips);
   if (text === '') return { files: [], networks: [] };
   const file = join(directory, `${key.id}:${key.ifname}`);

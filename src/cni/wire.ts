@@ -1,6 +1,7 @@
 /** The interface of an attachment, by kind: made, addressed, described for the result, removed. */
 import { macFor } from '../plan/bridge.ts';
 import { bare, insideCommands, isIPv6, macOf, ptpHostCommands } from '../plan/wiring.ts';
+import type { AttachmentRecord } from '../state/attachments.ts';
 import type { Exec } from '../system/exec.ts';
 import { readRoutes } from '../system/facts.ts';
 import type { Conf } from './conf.ts';
@@ -16,7 +17,6 @@ import {
   NoBridge,
   type ShownLink,
 } from './links.ts';
-import type { AttachmentRecord } from './record.ts';
 import type { Request } from './request.ts';
 import { type Interface, isDefault, type Result } from './result.ts';
 
@@ -67,7 +67,8 @@ export function makeInterface(wire: Wire, addressed: Result | null): ShownLink |
     mac,
     mtu,
     bridge,
-    hairpin: conf.hairpinMode,
+    // What it publishes, it may ask for itself.
+    hairpin: conf.hairpinMode || conf.publish.length > 0,
   };
   let link: ShownLink | null;
   try {

@@ -1,11 +1,14 @@
-/** What an ADD has made, on disk: what DEL, CHECK and GC go by, whatever the configuration says by then. */
+/**
+ * What CNI's ADD and `nethooks attach` have made, on disk: what DEL, CHECK and GC go by, whatever the configuration says by then.
+ */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Kind } from '../cni/conf.ts';
+import type { Result } from '../cni/result.ts';
 import { RUN } from '../plan/paths.ts';
-import type { AddressStore } from '../state/address-store.ts';
+import type { Policy } from '../plan/policy.ts';
 import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
-import type { Kind } from './conf.ts';
-import type { Result } from './result.ts';
+import type { AddressStore } from './address-store.ts';
 
 const ATTACHMENTS = `${RUN}/cni/attachments`;
 const MASQUERADED = `${RUN}/cni/masquerade`;
@@ -31,6 +34,8 @@ export interface AttachmentRecord extends Key {
   ipam: { type: string; text: string; path: string[]; args: string } | null;
   /** Addresses without prefix length whose packets are masqueraded. */
   masquerade: string[];
+  /** What it has in our firewall: published ports, and the rules that keep it apart; null for nothing. */
+  policy: Policy | null;
   /** Files with the container's names, and the networks whose dnsmasq reads them. */
   names: { files: string[]; networks: string[] };
   result: Result | null;
@@ -77,6 +82,13 @@ export function namespaceAt(path: string): string | null {
     return null;
   }
 }
+
+/** Who holds an attachment's host ports, in words that fit into a reservation. */
+export const portHolder = ({ network, id, ifname }: Key): string => `cni ${network} ${id} ${ifname}`;
+
+/** The policies of the attachments that are alive. */
+export const attachedPolicies = (): Policy[] =>
+  listAttachments().flatMap((record) => (record.policy && isAlive(record) ? [record.policy] : []));
 
 /** Whether the namespace that was connected is still there. */
 export const isAlive = ({ netns, namespace }: AttachmentRecord): boolean => namespaceAt(netns) === namespace;

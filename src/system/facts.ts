@@ -7,6 +7,7 @@ import type { HostFacts, LinkFact, RouteFact } from '../plan/facts.ts';
 import { toAddress } from '../plan/ipv4.ts';
 import { LXC_DEFAULT_CONF, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
 import { upstreams } from '../plan/resolv-conf.ts';
+import { attachedPolicies } from '../state/attachments.ts';
 import { livePolicies } from '../state/container.ts';
 import { dnsmasqFact } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
@@ -31,7 +32,7 @@ export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkC
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     nft: readTable(exec),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
-    policies: livePolicies(),
+    policies: [...livePolicies(), ...attachedPolicies()],
     iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
     dnsmasq,

@@ -250,7 +250,7 @@ describe('the kind', () => {
       wantedMac: '02:00:00:00:00:aa',
       aliases: ['db'],
       dns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
-      portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '' }],
+      publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
   });
 });
