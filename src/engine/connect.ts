@@ -27,7 +27,7 @@ import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
 import { applyPolicy } from './policy.ts';
 import { relinkParents } from './relink.ts';
-import { convenience, dhcpTold, namesOf, tell } from './tell.ts';
+import { convenience, namesOf, tell } from './tell.ts';
 
 /** What is to be connected. */
 export interface Connection {
@@ -78,8 +78,7 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
     // Names first: dnsmasq reads them while the interface is being set up.
     const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
     convenience(log, 'names', () => {
-      const told = dhcpTold({ name, network, options, links });
-      for (const line of announce(name, attachments, namesOf(name, options, links), told)) log(line);
+      for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
     });
     const shown = inNamespace(exec, namespace, [
       ...attachCommands(attachments),
