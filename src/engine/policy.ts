@@ -19,12 +19,12 @@ const NFT = ['-f', '-'];
  * @throws NethooksError when it cannot have it; nothing is changed then. Taking away does not fail because something is gone.
  */
 export function applyPolicy(exec: Exec, before: Policy | null, after: Policy | null, log: Log = () => undefined): void {
-  const [had, wanted] = [elementsOf(...(before ? [before] : [])), elementsOf(...(after ? [after] : []))];
-  const gone = subtract(had, wanted);
-  const fresh = subtract(wanted, had);
+  const wanted = elementsOf(...(after ? [after] : []));
+  const gone = subtract(elementsOf(...(before ? [before] : [])), wanted);
   if (after) requireFiltering(after);
-  const script = [...changes('delete', gone), ...changes('add', fresh), ...(after ? guard(after) : [])];
-  if (script.length > 0) transaction(exec, script, gone, [...changes('add', fresh), ...(after ? guard(after) : [])]);
+  // All that is wanted, not only what is new: adding what is there is no change, and a flush may have taken it.
+  const additions = [...changes('add', wanted), ...(after ? guard(after) : [])];
+  transaction(exec, gone, additions);
   if (after) openBridge(after);
   forgetConnections(exec, before, after, log);
 }
@@ -32,22 +32,23 @@ export function applyPolicy(exec: Exec, before: Policy | null, after: Policy | n
 /** Puts back what a running container should have, whatever is there. */
 export const restorePolicy = (exec: Exec, policy: Policy): void => applyPolicy(exec, null, policy);
 
-function transaction(exec: Exec, script: string[], gone: PolicyElements, rest: string[]): void {
-  const result = nft(exec, script);
-  if (result.code === 0) return;
+function transaction(exec: Exec, gone: PolicyElements, additions: string[]): void {
+  const deletions = changes('delete', gone);
+  if (deletions.length + additions.length === 0) return;
+  const first = nft(exec, [...deletions, ...additions]);
+  if (first.code === 0) return;
   // An element to delete may be gone, after a flush: delete what is there. That is rare, so nobody looks before.
   const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
-  if (listing.code !== 0 && rest.length === 0) return;
-  const now = parseListing(listing.stdout).sets;
+  const now = parseListing(listing.code === 0 ? listing.stdout : '').sets;
   const present = Object.fromEntries(
     NAMES.map((name) => [name, gone[name].filter((element) => now[name]?.includes(element))]),
   ) as PolicyElements;
-  const again = [...changes('delete', present), ...rest];
-  const second = again.length > 0 ? nft(exec, again) : result;
-  if (again.length > 0 && second.code !== 0)
-    throw new NethooksError(
-      `${failure('nft', NFT, second)}${listing.code === 0 ? '' : '; the rules of nethooks are gone, `nethooks up` brings them back'}`,
-    );
+  const lines = [...changes('delete', present), ...additions];
+  if (lines.length === 0) return;
+  const second = nft(exec, lines);
+  if (second.code === 0) return;
+  const hint = listing.code === 0 ? '' : '; the rules of nethooks are gone, `nethooks up` brings them back';
+  throw new NethooksError(`${failure('nft', NFT, second)}${hint}`);
 }
 
 const nft = (exec: Exec, lines: string[]): ExecResult => exec('nft', NFT, { input: `${lines.join('\n')}\n` });

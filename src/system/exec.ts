@@ -36,6 +36,8 @@ const PACKAGES: Record<string, string> = {
   dnsmasq: 'dnsmasq-base',
   nsenter: 'util-linux',
   flock: 'util-linux',
+  modprobe: 'kmod',
+  conntrack: 'conntrack',
 };
 
 /** Programs come from the system's directories: a hook inherits the PATH of whoever started the container. */

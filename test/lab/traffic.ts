@@ -56,6 +56,24 @@ const ask = (target) => new Promise((resolve) => {
 Promise.all(targets.map(ask)).then((answers) => { console.log(JSON.stringify(answers)); process.exit(0); });
 `;
 
+const TALK = `
+const [, target] = process.argv;
+const [protocol, to] = target.split(' ');
+const [address, port] = to.split(':');
+process.on('uncaughtException', () => {});
+if (protocol === 'tcp') {
+  const socket = require('node:net').connect(Number(port), address);
+  socket.on('data', () => process.stdout.write('.'));
+  socket.on('error', () => {});
+  setInterval(() => socket.writable && socket.write('x'), 40);
+} else {
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('error', () => {});
+  socket.on('message', () => process.stdout.write('.'));
+  setInterval(() => socket.send('x', Number(port), address, () => {}), 40);
+}
+`;
+
 const inside = (side: Side, argv: string[]): string[] =>
   side === 'internet' || side === 'host' ? argv : ['ip', 'netns', 'exec', side, ...argv];
 
@@ -88,4 +106,33 @@ export async function ask(
   const text = side === 'internet' ? (await host.internet(argv)).stdout : await must(host, argv);
   const answers = JSON.parse(text) as string[];
   return Object.fromEntries(targets.map((target, index) => [target, answers[index] as string]));
+}
+
+export interface Conversation {
+  /** How many answers have come so far. */
+  answers(): number;
+  /** Whether answers come now. */
+  goesOn(): Promise<boolean>;
+}
+
+/** One connection over which something is said every 40 ms, until the host is closed. */
+export function talk(host: ThrowawayHost, side: Side, target: Target): Conversation {
+  const argv = inside(side, [process.execPath, '-e', TALK, target]);
+  const { file, args, env } = host.enter(argv, { internet: side === 'internet' });
+  const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let count = 0;
+  child.stdout.on('data', (data: Buffer) => {
+    count += data.length;
+  });
+  return {
+    answers: () => count,
+    goesOn: async () => {
+      // What is on its way may still arrive; a busy machine may be slow.
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      const before = count;
+      for (let waited = 0; waited < 1000 && count === before; waited += 50)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      return count > before;
+    },
+  };
 }

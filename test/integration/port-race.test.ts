@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { bundle, RUNTIMES } from '../lab/driver.ts';
+
+const { path, remove } = bundle(`
+import { parsePortSpec } from '#src/plan/ports.ts';
+import { wantedPorts } from '#src/plan/publish.ts';
+import { reservePorts } from '#src/state/ports.ts';
+const [, , directory, at, container, ...publish] = process.argv;
+const wanted = wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' });
+while (Date.now() < Number(at)); // all at once
+try {
+  const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, [], directory);
+  console.log(published.map(({ hostPort }) => hostPort).join());
+} catch (error) {
+  console.log('refused: ' + error.message);
+}
+`);
+afterAll(remove);
+
+/** Runs many at the same moment; what each printed. */
+async function race(runtime: string, directory: string, asks: string[][]): Promise<string[]> {
+  const at = String(Date.now() + 800);
+  return Promise.all(
+    asks.map(
+      (publish, index) =>
+        new Promise<string>((resolve) => {
+          let out = '';
+          const child = spawn(runtime, [path, directory, at, `c${index}`, ...publish], {
+            stdio: ['ignore', 'pipe', 'inherit'],
+          });
+          child.stdout.on('data', (data) => {
+            out += data;
+          });
+          child.once('close', () => resolve(out.trim()));
+        }),
+    ),
+  );
+}
+
+describe.each(Object.entries(RUNTIMES))('host ports under %s', (_, runtime) => {
+  const directory = mkdtempSync(join(tmpdir(), 'nethooks-race-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('one port for eight who want it: one gets it', async () => {
+    const answers = await race(runtime, directory, Array(8).fill(['24100:80']));
+    expect(answers.filter((answer) => answer === '24100')).toHaveLength(1);
+    expect(
+      answers.filter((answer) => /^refused: .*24100\/tcp is (in use|being taken) by container c\d/.test(answer)),
+    ).toHaveLength(7);
+    expect(readdirSync(directory)).toEqual(['tcp-24100-0.0.0.0']);
+  });
+
+  it('one at all addresses against seven at one each: never both', async () => {
+    for (let round = 0; round < 5; round++) {
+      const port = 24200 + round;
+      const asks = Array.from({ length: 8 }, (_, index) => [
+        index === 0 ? `${port}:80` : `127.0.0.${index}:${port}:80`,
+      ]);
+      await race(runtime, directory, asks);
+      const held = readdirSync(directory).filter((name) => name.startsWith(`tcp-${port}-`));
+      if (held.includes(`tcp-${port}-0.0.0.0`)) expect(held).toHaveLength(1);
+      expect(held.length).toBeGreaterThan(0);
+    }
+  });
+
+  it('sixteen ports that nobody chose, for eight with two each', async () => {
+    const answers = await race(runtime, directory, Array(8).fill(['80', '81']));
+    expect(new Set(answers.flatMap((answer) => answer.split(','))).size).toBe(16);
+  });
+});

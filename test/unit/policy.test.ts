@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest';
+import type { NetworkConfig } from '../../src/config/types.ts';
+import { parseTracked } from '../../src/engine/connections.ts';
+import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
+import { parseListing, planFirewall, TABLE } from '../../src/plan/firewall.ts';
+import { planIsolation } from '../../src/plan/isolation.ts';
+import { linkTo } from '../../src/plan/link.ts';
+import { elementsOf, type Policy } from '../../src/plan/policy.ts';
+import { parseExpose, parsePortSpec } from '../../src/plan/ports.ts';
+import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/publish.ts';
+
+const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish => ({
+  publish: publish.map(parsePortSpec),
+  expose: [],
+  publishAll: false,
+  publishAddress: '0.0.0.0',
+  ...rest,
+});
+/** `ADDRESS:HOST-PORTS -> CONTAINER-PORT/PROTOCOL`. */
+const asked = (publish: string[], rest: Partial<PublishWish> = {}) =>
+  wantedPorts(wish(publish, rest)).map(
+    ({ hostAddress, hostPorts, containerPort, protocol }) =>
+      `${hostAddress ?? '*'}:${hostPorts?.join() ?? '?'} -> ${containerPort}/${protocol}`,
+  );
+
+describe('wantedPorts', () => {
+  it.each<[string[], string[]]>([
+    [['8080:80'], ['*:8080 -> 80/tcp']],
+    [['80'], ['*:? -> 80/tcp']],
+    [['192.0.2.2::80/udp'], ['192.0.2.2:? -> 80/udp']],
+    [['8000-8001:90-91'], ['*:8000 -> 90/tcp', '*:8001 -> 91/tcp']],
+    [['8000-8002:90'], ['*:8000,8001,8002 -> 90/tcp']],
+    [['90-91'], ['*:? -> 90/tcp', '*:? -> 91/tcp']],
+    [
+      ['53:53', '53:53/udp'],
+      ['*:53 -> 53/tcp', '*:53 -> 53/udp'],
+    ],
+    [
+      ['127.0.0.1:80:80', '192.0.2.2:80:81'],
+      ['127.0.0.1:80 -> 80/tcp', '192.0.2.2:80 -> 81/tcp'],
+    ],
+  ])('%j', (publish, wanted) => {
+    expect(asked(publish)).toEqual(wanted);
+  });
+
+  it('publish-all adds what is exposed and not published yet', () => {
+    const expose = ['80', '81', '53/udp', '81'].flatMap(parseExpose);
+    expect(asked(['8080:80'], { expose, publishAll: true })).toEqual([
+      '*:8080 -> 80/tcp',
+      '*:? -> 81/tcp',
+      '*:? -> 53/udp',
+    ]);
+    expect(exposedPorts(wish(['8080:80'], { expose }))).toHaveLength(3);
+  });
+
+  it("the host's publish-address stands in where none is said, 0.0.0.0 says all", () => {
+    const expose = parseExpose('82');
+    expect(asked(['80', '0.0.0.0::81'], { publishAddress: '127.0.0.1', publishAll: true, expose })).toEqual([
+      '127.0.0.1:? -> 80/tcp',
+      '*:? -> 81/tcp',
+      '127.0.0.1:? -> 82/tcp',
+    ]);
+  });
+
+  it.each([
+    [['[::1]:80:80'], 'publish [::1]:80:80: IPv6 is not supported yet'],
+    [['8080:80', '8080:81'], 'publish 8080:81: host port 8080/tcp is asked for twice, by 8080:80 too'],
+    [['8080:80', '127.0.0.1:8080:81'], 'publish 127.0.0.1:8080:81: host port 8080/tcp is asked for twice'],
+    [['8000-8005:8000-8005', '8003:80'], 'publish 8003:80: host port 8003/tcp is asked for twice'],
+  ])('refuses %j', (publish, words) => {
+    expect(() => asked(publish)).toThrow(words);
+  });
+});
+
+describe('linkTo', () => {
+  const child = (...places: [string, string][]) => ({
+    name: 'db',
+    places: places.map(([network, address]) => ({ network, address })),
+    exposed: parseExpose('5432'),
+  });
+  const parent = [
+    { network: 'br0', address: '10.0.0.2' },
+    { network: 'br1', address: '10.1.0.2' },
+  ];
+  it('goes over a network of both, else between their first addresses, else nowhere', () => {
+    expect(linkTo(parent, child(['br1', '10.1.0.3']), 'x')).toMatchObject({ from: '10.1.0.2', to: '10.1.0.3' });
+    expect(linkTo(parent, child(['br2', '10.2.0.3']), 'x')).toMatchObject({ from: '10.0.0.2', to: '10.2.0.3' });
+    expect(linkTo(parent, child(), 'x')).toBeNull();
+    expect(linkTo([], child(['br0', '10.0.0.3']), 'x')).toBeNull();
+  });
+});
+
+const policy: Policy = {
+  network: 'br0',
+  address: '10.0.0.2',
+  port: null,
+  isolated: [],
+  publish: [
+    { protocol: 'tcp', hostAddress: null, hostPort: 8080, containerPort: 80 },
+    { protocol: 'udp', hostAddress: '127.0.0.1', hostPort: 53, containerPort: 5353 },
+  ],
+  links: ['db', 'database'].map((alias) => ({
+    container: 'db',
+    alias,
+    from: '10.0.0.2',
+    to: '10.0.0.3',
+    ports: parseExpose('5432'),
+  })),
+  exposed: [],
+};
+
+it('elementsOf: what nft prints; two aliases are one permission', () => {
+  expect(elementsOf(policy)).toEqual({
+    published: ['tcp . 8080 : 10.0.0.2 . 80'],
+    published_at: ['127.0.0.1 . udp . 53 : 10.0.0.2 . 5353'],
+    links: ['10.0.0.2 . 10.0.0.3 . tcp . 5432'],
+  });
+});
+
+const network = (name: string, index: number, icc = true) =>
+  ({ name, subnet: `10.${index}.0.0/24`, uplinks: '*', masquerade: true, icc }) as NetworkConfig;
+const bridge = (name: string, filtersBridged: boolean, alias = 'nethooks') =>
+  ({ name, alias, filtersBridged, up: true }) as LinkFact;
+const facts = (rest: Partial<HostFacts>) =>
+  ({ links: [], nft: null, bridgeNetfilter: true, policies: [], ...rest }) as unknown as HostFacts;
+const script = (networks: NetworkConfig[], given: Partial<HostFacts>): string =>
+  planFirewall(networks, facts(given))
+    .map((step) => (step.kind === 'nft' ? step.script : ''))
+    .join('');
+
+describe('the table', () => {
+  const fresh = script([network('br0', 0)], {});
+  it('has the same rules with a thousand ports and links as with none', () => {
+    const many = Array.from({ length: 1000 }, (_, index) => ({
+      ...policy,
+      publish: [{ protocol: 'tcp' as const, hostAddress: null, hostPort: 10_000 + index, containerPort: 80 }],
+      links: [{ ...(policy.links[0] as Policy['links'][0]), from: `10.0.${index >> 8}.${index & 255}` }],
+    }));
+    const rules = (text: string) => text.split('\n').filter((line) => line.startsWith('add rule'));
+    const full = script([network('br0', 0)], { policies: many });
+    expect(rules(full)).toEqual(rules(fresh));
+    expect(full).toContain('tcp . 10999 : 10.0.0.2 . 80');
+  });
+
+  it("puts back what running containers lack, leaves what it does not know, and drops other networks' containers", () => {
+    const listing = `table inet nethooks {
+\tmap published {
+\t\ttype inet_proto . inet_service : ipv4_addr . inet_service
+\t\telements = { tcp . 9 : 10.0.0.9 . 9,
+\t\t\t     tcp . 8080 : 10.0.0.2 . 80 }
+\t}
+}`;
+    const text = script([network('br0', 0)], {
+      nft: listing,
+      policies: [policy, { ...policy, network: 'br9', address: '10.9.0.9' }],
+    });
+    expect(text).not.toContain('delete element');
+    expect(text).not.toContain(`${TABLE} published {`);
+    expect(text).not.toContain('10.9.0.9');
+    expect(text).toContain(`add element ${TABLE} links { 10.0.0.2 . 10.0.0.3 . tcp . 5432 }`);
+  });
+
+  it('knows its rules in the words of older versions of nft', () => {
+    const rules = (words: string) =>
+      `\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n\t\t${words}\n\t}\n`;
+    const old = parseListing(
+      rules('fib daddr type local dnat ip addr . port to meta l4proto . th dport map @published'),
+    );
+    expect(old).toEqual(parseListing(rules('fib daddr type local dnat ip to meta l4proto . th dport map @published')));
+    expect(fresh).toContain('dnat ip addr . port to'); // which all of them read
+  });
+});
+
+describe('planIsolation', () => {
+  it.each<[string, NetworkConfig, LinkFact[], boolean, unknown[]]>([
+    ['nothing with icc', network('br0', 0), [bridge('br0', false)], true, []],
+    ['nothing when done', network('br0', 0, false), [bridge('br0', true)], true, []],
+    [
+      'the bridge hands packets over',
+      network('br0', 0, false),
+      [bridge('br0', false)],
+      true,
+      [
+        {
+          kind: 'ip',
+          commands: ['link set dev br0 type bridge nf_call_iptables 1 nf_call_ip6tables 1'],
+          undo: ['link set dev br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0'],
+        },
+      ],
+    ],
+    [
+      'the module first; a bridge that is made now goes when it is taken back',
+      network('br0', 0, false),
+      [],
+      false,
+      [
+        { kind: 'bridge-netfilter' },
+        { kind: 'ip', commands: ['link set dev br0 type bridge nf_call_iptables 1 nf_call_ip6tables 1'], undo: [] },
+      ],
+    ],
+    [
+      'back to unseen',
+      network('br0', 0),
+      [bridge('br0', true)],
+      true,
+      [
+        {
+          kind: 'ip',
+          commands: ['link set dev br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0'],
+          undo: ['link set dev br0 type bridge nf_call_iptables 1 nf_call_ip6tables 1'],
+        },
+      ],
+    ],
+    ["not on somebody else's bridge", network('br0', 0), [bridge('br0', true, '')], true, []],
+  ])('%s', (_, wanted, links, bridgeNetfilter, steps) => {
+    expect(planIsolation([wanted], facts({ links, bridgeNetfilter }))).toEqual(steps);
+  });
+});
+
+it('parseTracked reads what conntrack prints', () => {
+  const listing = `tcp      6 431999 ESTABLISHED src=192.0.2.1 dst=192.0.2.2 sport=4000 dport=8080 src=10.0.0.2 dst=192.0.2.1 sport=80 dport=4000 [ASSURED] mark=0 use=1
+udp      17 29 src=192.0.2.1 dst=192.0.2.2 sport=4001 dport=53 [UNREPLIED] src=10.0.0.2 dst=192.0.2.1 sport=5353 dport=4001 mark=0 use=1
+icmp     1 29 src=192.0.2.1 dst=192.0.2.2 type=8 code=0 id=1 src=192.0.2.2 dst=192.0.2.1 type=0 code=0 id=1 mark=0 use=1
+`;
+  expect(parseTracked(listing).map((t) => [t.protocol, t.destinationPort, t.replySource, t.replySourcePort])).toEqual([
+    ['tcp', 8080, '10.0.0.2', 80],
+    ['udp', 53, '10.0.0.2', 5353],
+  ]);
+});

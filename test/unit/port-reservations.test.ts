@@ -1,0 +1,122 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parsePortSpec } from '../../src/plan/ports.ts';
+import { wantedPorts } from '../../src/plan/publish.ts';
+import { listPorts, releasePorts, reservePorts } from '../../src/state/ports.ts';
+import { isAlive, startTime } from '../../src/state/process.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'nethooks-ports-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** Ports that nothing on this machine is likely to have. */
+const RANGE = { from: 21_000, to: 21_009 };
+const reserve = (container: string, publish: string[], remembered: Parameters<typeof reservePorts>[3] = []) =>
+  reservePorts(
+    container,
+    wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' }),
+    RANGE,
+    remembered,
+    directory,
+  );
+const ports = (container: string, publish: string[]) => reserve(container, publish).published.map((p) => p.hostPort);
+
+describe('host ports', () => {
+  it('are one file each, and the same for who has them already', () => {
+    const { published, fresh } = reserve('web', ['21080:80', '127.0.0.1:21081:81/udp']);
+    expect(readdirSync(directory).sort()).toEqual(['tcp-21080-0.0.0.0', 'udp-21081-127.0.0.1']);
+    expect(fresh).toHaveLength(2);
+    expect(reserve('web', ['21080:80'])).toEqual({ published: [published[0]], fresh: [] });
+    releasePorts('web', published, directory);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each([
+    ['21080:80', '21080:80', 'publish 21080:80: host port 0.0.0.0:21080/tcp is in use by container web'],
+    ['21080:80', '127.0.0.1:21080:80', 'host port 127.0.0.1:21080/tcp is in use by container web'],
+    ['127.0.0.1:21080:80', '21080:80', 'host port 0.0.0.0:21080/tcp is in use by container web'],
+    ['21080-21081:80-81', '21081:80', 'in use by container web'],
+  ])('%s excludes %s', (first, second, words) => {
+    reserve('web', [first]);
+    const before = readdirSync(directory);
+    expect(() => reserve('db', ['21090:90', second])).toThrow(words);
+    expect(readdirSync(directory)).toEqual(before); // all or none
+  });
+
+  it('of different protocols or addresses go together', () => {
+    reserve('web', ['21080:80', '127.0.0.1:21081:81']);
+    reserve('db', ['21080:80/udp', '127.0.0.2:21081:81']);
+    expect(
+      listPorts(directory)
+        .map(({ container }) => container)
+        .sort(),
+    ).toEqual(['db', 'db', 'web', 'web']);
+  });
+
+  it('given away are only the own', () => {
+    const { published } = reserve('web', ['21080:80']);
+    releasePorts('db', published, directory);
+    expect(listPorts(directory)).toHaveLength(1);
+  });
+
+  it('to choose from: the first that is free', () => {
+    expect(ports('web', ['21020-21022:80'])).toEqual([21_020]);
+    expect(ports('db', ['21020-21022:80'])).toEqual([21_021]);
+    // One that has only that choice goes first.
+    expect(ports('own', ['21022-21023:80', '21022:81'])).toEqual([21_023, 21_022]);
+  });
+
+  it('that nobody chose come from the range, differ, and run out', () => {
+    const taken = Array.from({ length: 10 }, (_, index) => ports(`c${index}`, ['80'])[0] as number);
+    expect([...taken].sort()).toEqual(Array.from({ length: 10 }, (_, index) => RANGE.from + index));
+    expect(() => reserve('late', ['80'])).toThrow('publish 80: no host port is free of the ephemeral range');
+  });
+
+  it('that nobody chose come back, with memory and, while free, without', () => {
+    const first = reserve('web', ['80', '81']);
+    releasePorts('web', first.published, directory);
+    expect(reserve('web', ['80', '81']).published).toEqual(first.published);
+    releasePorts('web', first.published, directory);
+    const elsewhere = first.published.map((one, index) => ({ ...one, hostPort: 21_004 + index }));
+    expect(reserve('web', ['80', '81'], elsewhere).published).toEqual(elsewhere);
+  });
+
+  it('in use by a process are refused, naming it', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    try {
+      expect(() => reserve('web', [`${port}:80`])).toThrow(
+        new RegExp(`host port 0\\.0\\.0\\.0:${port}/tcp is in use by \\S.*\\(pid ${process.pid}\\)`),
+      );
+      expect(() => reserve('web', [`127.0.0.1:${port}:80`])).toThrow(`pid ${process.pid}`);
+      expect(ports('web', [`127.0.0.2:${port}:80`, `${port}:80/udp`])).toEqual([port, port]);
+      expect(ports('db', [`${port}-65535:80`])[0]).not.toBe(port);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it('a thousand at once, and another thousand beside them, take no second', () => {
+    const start = performance.now();
+    expect(ports('web', ['22000-22999:1000-1999'])).toHaveLength(1000);
+    expect(ports('db', ['23000-23999:1000-1999'])).toHaveLength(1000);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe('a process', () => {
+  it('is the same while pid and start are', () => {
+    const started = startTime(process.pid);
+    expect(started).toMatch(/^\d+$/);
+    expect(isAlive({ pid: process.pid, started })).toBe(true);
+    expect(isAlive({ pid: process.pid, started: '1' })).toBe(false);
+    expect(isAlive({ pid: process.pid, started: null })).toBe(true);
+    expect(isAlive({ pid: 2 ** 22 + 1, started })).toBe(false);
+  });
+});
