@@ -48,6 +48,19 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .description('show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is')
     .option('--json', 'print it as JSON')
     .action(run(async (options) => (await import('./status.ts')).status({ ...options, config: config() })));
+  program
+    .command('port')
+    .description("show where a running container's ports are published, or one of them")
+    .argument('<name>')
+    .argument('[port]', 'PORT or PORT/PROTOCOL of the container')
+    .option('--json', 'print it as JSON')
+    .action(run(async (name, which, options) => (await import('./port.ts')).port(name, which, options)));
+  program
+    .command('gc')
+    .description('take back what is left of containers that were killed, or removed by hand')
+    .option('--dry-run', 'show what would be taken back, change nothing')
+    .option('--json', 'print it as JSON')
+    .action(run(async (options) => (await import('./gc.ts')).gc(options)));
   const configCommand = program.command('config').description('look at the configuration, or write the first one');
   configCommand
     .command('check')

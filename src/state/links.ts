@@ -25,6 +25,11 @@ export function parentsOf(child: string, directory = LINKS): { parent: string; a
   }));
 }
 
+/** Every container whose links are noted. */
+export const listParents = (directory = LINKS): string[] => [
+  ...new Set(filesIn(directory).flatMap((child) => filesIn(join(directory, child)))),
+];
+
 /** Forgets what `parent` links to: all, or all but the links to `staying`. */
 export function forgetParent(parent: string, staying: readonly string[] = [], directory = LINKS): void {
   for (const child of filesIn(directory)) {

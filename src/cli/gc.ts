@@ -1,0 +1,46 @@
+/** `nethooks gc`. */
+import { collect, findGarbage, type Garbage } from '../engine/gc.ts';
+import { NethooksError } from '../errors.ts';
+import { elementsOf } from '../plan/policy.ts';
+import { showHostPort } from '../plan/publish.ts';
+import { execUntil } from '../system/exec.ts';
+import { lockHost } from '../system/lock.ts';
+import { warn } from './output.ts';
+import { EXIT } from './program.ts';
+import { requireRoot } from './up.ts';
+
+/**
+ * Takes back what containers left that were killed, and says what.
+ * @throws NethooksError with everything that could not be taken back, after all the rest has been
+ */
+export async function gc({ dryRun, json }: { dryRun?: boolean; json?: boolean }): Promise<number> {
+  requireRoot('gc');
+  const exec = execUntil(performance.now() + 60_000);
+  const release = dryRun ? () => undefined : lockHost(exec, 30);
+  try {
+    const garbage = findGarbage();
+    const failures = dryRun ? [] : collect(exec, garbage, warn);
+    if (json) console.log(JSON.stringify(garbage, null, 2));
+    else print(garbage);
+    if (failures.length > 0) throw new NethooksError(failures.join('\n'));
+  } finally {
+    release();
+  }
+  return EXIT.ok;
+}
+
+function print({ dead, ports, parents, vanished }: Garbage): void {
+  const lines = [
+    ...dead.flatMap(({ name, attachments, policy }) => [
+      `${name} runs no more: its names, ${attachments.map(({ address }) => address).join(', ')}`,
+      ...Object.entries(elementsOf(...(policy ? [policy] : []))).flatMap(([set, elements]) =>
+        elements.map((element) => `${name}: ${set} ${element}`),
+      ),
+    ]),
+    ...ports.map((port) => `${port.container}: host port ${showHostPort(port)}/${port.protocol}`),
+    ...parents.map((parent) => `${parent}: its links`),
+    ...vanished.map(({ container, addresses }) => `${container} is no more: ${addresses.join(', ') || 'what it kept'}`),
+  ];
+  for (const line of lines) console.log(line);
+  if (lines.length === 0) console.log('nothing is left behind');
+}
