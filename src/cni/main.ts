@@ -1,5 +1,6 @@
 /** One call of a CNI runtime: read what it asks, do it, answer on standard output. */
 import { readSync, writeSync } from 'node:fs';
+import { NethooksError } from '../errors.ts';
 import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
 import { add, type CniContext } from './add.ts';
@@ -111,7 +112,8 @@ function print(line: string): void {
   }
 }
 
-const wordsOf = (error: unknown): string =>
-  error instanceof CniError
-    ? [error.message, error.details].filter(Boolean).join(': ')
-    : String(error instanceof Error ? (error.stack ?? error.message) : error);
+function wordsOf(error: unknown): string {
+  if (error instanceof CniError) return [error.message, error.details].filter(Boolean).join(': ');
+  if (error instanceof NethooksError) return error.message;
+  return `internal error: ${error instanceof Error ? error.stack : error}`;
+}
