@@ -3,7 +3,10 @@ import { collect, findGarbage, type Garbage } from '../engine/gc.ts';
 import { NethooksError } from '../errors.ts';
 import { elementsOf } from '../plan/policy.ts';
 import { showHostPort } from '../plan/publish.ts';
+import { DEFAULT_DATA_DIR } from '../state/address-store.ts';
+import { readRecord } from '../state/record.ts';
 import { execUntil } from '../system/exec.ts';
+import { filesIn } from '../system/files.ts';
 import { lockHost } from '../system/lock.ts';
 import { warn } from './output.ts';
 import { EXIT } from './program.ts';
@@ -13,12 +16,21 @@ import { requireRoot } from './up.ts';
  * Takes back what containers left that were killed, and says what.
  * @throws NethooksError with everything that could not be taken back, after all the rest has been
  */
-export async function gc({ dryRun, json }: { dryRun?: boolean; json?: boolean }): Promise<number> {
+export async function gc({
+  dryRun,
+  json,
+  hostLocal,
+}: {
+  dryRun?: boolean;
+  json?: boolean;
+  hostLocal?: boolean;
+}): Promise<number> {
   requireRoot('gc');
   const exec = execUntil(performance.now() + 60_000);
   const release = dryRun ? () => undefined : lockHost(exec, 30);
   try {
-    const garbage = findGarbage();
+    const networks = hostLocal ? filesIn(DEFAULT_DATA_DIR) : readRecord().networks.map(({ name }) => name);
+    const garbage = findGarbage(networks);
     const failures = dryRun ? [] : collect(exec, garbage, warn);
     if (json) console.log(JSON.stringify(garbage, null, 2));
     else print(garbage);
@@ -29,7 +41,7 @@ export async function gc({ dryRun, json }: { dryRun?: boolean; json?: boolean })
   return EXIT.ok;
 }
 
-function print({ dead, ports, parents, vanished }: Garbage): void {
+function print({ dead, ports, parents, vanished, attachments, stale }: Garbage): void {
   const lines = [
     ...dead.flatMap(({ name, attachments, policy }) => [
       `${name} runs no more: its names, ${attachments.map(({ address }) => address).join(', ')}`,
@@ -40,6 +52,10 @@ function print({ dead, ports, parents, vanished }: Garbage): void {
     ...ports.map((port) => `${port.container}: host port ${showHostPort(port)}/${port.protocol}`),
     ...parents.map((parent) => `${parent}: its links`),
     ...vanished.map(({ container, addresses }) => `${container} is no more: ${addresses.join(', ') || 'what it kept'}`),
+    ...attachments.map(({ network, id, ifname, netns }) => `${id} ${ifname} on ${network}: ${netns} has gone`),
+    ...stale.map(
+      ({ store, address, holder }) => `${holder.id} held ${address} of ${store.network} before the last boot`,
+    ),
   ];
   for (const line of lines) console.log(line);
   if (lines.length === 0) console.log('nothing is left behind');

@@ -58,6 +58,7 @@ export async function runCommand(words: string[], directory: string): Promise<nu
   program
     .command('gc')
     .description('take back what is left of containers that were killed, or removed by hand')
+    .option('--host-local', "also addresses that CNI's host-local left behind, on networks that are not ours")
     .option('--dry-run', 'show what would be taken back, change nothing')
     .option('--json', 'print it as JSON')
     .action(run(async (options) => (await import('./gc.ts')).gc(options)));

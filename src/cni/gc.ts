@@ -1,7 +1,13 @@
 /** GC, and the same for attachments whose namespace has gone without a DEL (a crash, a reboot). */
-import { statSync } from 'node:fs';
-import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from '../state/address-store.ts';
-import { type AttachmentRecord, isAlive, listAttachments } from '../state/attachments.ts';
+import { uptime } from 'node:os';
+import {
+  type AddressStore,
+  DEFAULT_DATA_DIR,
+  type Holder,
+  listAddresses,
+  releaseAddress,
+} from '../state/address-store.ts';
+import { type AttachmentRecord, isAlive, listAttachments, readAttachment } from '../state/attachments.ts';
 import type { CniContext } from './add.ts';
 import { removeChained } from './chained.ts';
 import type { Conf } from './conf.ts';
@@ -80,36 +86,38 @@ function requestOf({ network, id, ifname, netns, kind, namespace, ...record }: A
   };
 }
 
-/** An attachment made this recently (ms) may still be on its way: its runtime has not finished with it. */
-const YOUNG_MS = 60_000;
+/** Attachments whose network namespace has gone without a DEL. */
+export const deadAttachments = (): AttachmentRecord[] => listAttachments().filter((record) => !isAlive(record));
 
 /**
- * Takes back every attachment whose network namespace has gone.
- * @returns what was taken back, one line each
+ * Takes an attachment back, unless another of the same name has come since.
+ * @throws what DEL throws
  */
-export function collectCni(context: CniContext): string[] {
-  return listAttachments()
-    .filter((record) => !isAlive(record))
-    .flatMap((record) => {
-      try {
-        remove(context, record);
-        return [`${record.network} ${record.id} ${record.ifname}: its network namespace ${record.netns} has gone`];
-      } catch (error) {
-        context.log(`${record.id}: ${error instanceof Error ? error.message : error}`);
-        return [];
-      }
-    });
+export function removeDead(context: CniContext, record: AttachmentRecord): void {
+  if (!isAlive(readAttachment(record) ?? record)) remove(context, record);
 }
 
-/** Addresses in a network's store that CNI containers of an earlier boot hold: whoever made them has not said DEL, and cannot any more. */
-export function leftFromEarlierBoot(network: string): { address: string; id: string; ifname: string }[] {
-  const booted = statSync('/proc/1').ctimeMs;
-  const store = { dataDir: DEFAULT_DATA_DIR, network };
-  const known = new Set(listAttachments().map(({ id, ifname }) => `${id}\n${ifname}`));
-  return listAddresses(store)
-    .filter(
-      ({ holder, reservedAt }) =>
-        !holder.id.startsWith('lxc-') && reservedAt < booted - YOUNG_MS && !known.has(`${holder.id}\n${holder.ifname}`),
-    )
-    .map(({ address, holder }) => ({ address, ...holder }));
+/** An address in a store that nobody can give back any more. */
+export interface StaleAddress {
+  store: AddressStore;
+  address: string;
+  holder: Holder;
+}
+
+/**
+ * Addresses that CNI containers of an earlier boot hold: their namespaces ended with it, and their runtime will not say DEL.
+ * @param networks names of stores; LXC's containers in them, which keep their addresses, are left out
+ */
+export function staleAddresses(networks: readonly string[]): StaleAddress[] {
+  const booted = Date.now() - uptime() * 1000;
+  const known = new Set(listAttachments().map(({ id, ifname }) => `${id} ${ifname}`));
+  return networks.flatMap((network) => {
+    const store = { dataDir: DEFAULT_DATA_DIR, network };
+    return listAddresses(store)
+      .filter(
+        ({ holder, reservedAt }) =>
+          !holder.id.startsWith('lxc-') && reservedAt < booted && !known.has(`${holder.id} ${holder.ifname}`),
+      )
+      .map(({ address, holder }) => ({ store, address, holder }));
+  });
 }

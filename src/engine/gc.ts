@@ -4,8 +4,10 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { deadAttachments, removeDead, type StaleAddress, staleAddresses } from '../cni/gc.ts';
 import { keptRecord } from '../plan/paths.ts';
-import { DEFAULT_DATA_DIR, listAddresses } from '../state/address-store.ts';
+import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from '../state/address-store.ts';
+import { type AttachmentRecord, listAttachments, portHolder } from '../state/attachments.ts';
 import { type ContainerRecord, forget, listRunning, readRunning, storeOf } from '../state/container.ts';
 import { forgetParent, listParents } from '../state/links.ts';
 import { type HostPort, listPorts, releasePorts } from '../state/ports.ts';
@@ -24,15 +26,22 @@ export interface Garbage {
   parents: string[];
   /** Containers that are no more, and the addresses that they hold. */
   vanished: { container: string; addresses: string[] }[];
+  /** What CNI and `nethooks attach` made in network namespaces that have gone. */
+  attachments: AttachmentRecord[];
+  /** Addresses of CNI containers of an earlier boot. */
+  stale: StaleAddress[];
 }
 
 /** A reservation this young (ms) may be of a container that is starting, and has no record yet. */
 const STARTING = 60_000;
 
-/** Looks; changes nothing. */
-export function findGarbage(): Garbage {
+/**
+ * Looks; changes nothing.
+ * @param stores whose stale addresses are meant: names of networks
+ */
+export function findGarbage(stores: readonly string[] = []): Garbage {
   const records = listRunning();
-  const known = new Set(records.map(({ name }) => name));
+  const known = new Set([...records.map(({ name }) => name), ...listAttachments().map(portHolder)]);
   const running = new Set(records.filter(isAlive).map(({ name }) => name));
   const old = ({ reservedAt }: { reservedAt: number }): boolean => Date.now() - reservedAt > STARTING;
   const held = filesIn(DEFAULT_DATA_DIR)
@@ -56,6 +65,8 @@ export function findGarbage(): Garbage {
       container,
       addresses: held.filter((one) => one.container === container).map(({ address }) => address),
     })),
+    attachments: deadAttachments(),
+    stale: staleAddresses(stores),
   };
 }
 
@@ -63,7 +74,11 @@ export function findGarbage(): Garbage {
  * Takes back what was found. What has changed since is left alone; what fails does not keep the rest.
  * @returns one line for each thing that could not be taken back
  */
-export function collect(exec: Exec, { dead, ports, parents, vanished }: Garbage, log: Log): string[] {
+export function collect(
+  exec: Exec,
+  { dead, ports, parents, vanished, attachments, stale }: Garbage,
+  log: Log,
+): string[] {
   const failures: string[] = [];
   const attempt = (what: string, action: () => void): void => {
     try {
@@ -84,6 +99,8 @@ export function collect(exec: Exec, { dead, ports, parents, vanished }: Garbage,
       destroy(exec, container, log);
       forget(container);
     });
+  for (const record of attachments) attempt(record.id, () => removeDead({ exec, log }, record));
+  for (const { store, address, holder } of stale) attempt(address, () => releaseAddress(store, holder, address));
   return failures;
 }
 
