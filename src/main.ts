@@ -43,8 +43,14 @@ main(process.argv.slice(2)).then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    const known = error instanceof NethooksError;
-    console.error(known ? `nethooks: ${error.message}` : error);
-    process.exitCode = known ? error.exitCode : 1;
+    console.error(`nethooks: ${inWords(error)}`);
+    process.exitCode = error instanceof NethooksError ? error.exitCode : 1;
   },
 );
+
+/** What the system refused is said in its own words; anything else is a mistake of ours, and its stack says where. */
+function inWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const expected = error instanceof NethooksError || 'syscall' in error;
+  return expected ? error.message : `internal error: ${error.stack}`;
+}

@@ -11,6 +11,7 @@ import { execUntil } from '../system/exec.ts';
 import { readLinks, readRoutes } from '../system/facts.ts';
 import { readText, writeAtomically } from '../system/files.ts';
 import { EXIT } from './program.ts';
+import { requireRoot } from './up.ts';
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
 export async function check(file: string | undefined): Promise<number> {
@@ -37,6 +38,7 @@ export async function init({ print }: { print?: boolean }): Promise<number> {
     console.log(`${existing}: kept as it is`);
     return EXIT.ok;
   }
+  if (!print) requireRoot('config init');
   const links = readLinks(execUntil(performance.now() + 10_000));
   const octets = freeSubnet(links, readRoutes().routes);
   if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);

@@ -13,6 +13,7 @@ import {
   must,
   sh,
   snapshot,
+  steady,
   TOUCHED_FILES,
   writeConfig,
   writeFile,
@@ -62,9 +63,7 @@ const foreign = () => sh(host, FOREIGN_STATE);
 /** Network state and the texts of files, for comparisons over a time in which files are written and written back. */
 const traces = async () =>
   (await state([])) + (await sh(host, 'for f; do echo "== $f"; cat "$f" 2>/dev/null || true; done', FILES));
-/** snapshot() without what a bridge shows of its ports for a while after they have gone. */
-const state = async (files = TOUCHED_FILES) =>
-  (await snapshot(host, files)).replaceAll(/NO-CARRIER,|,LOWER_UP| state \w+| linkdown| tso_max_size \d+/g, '');
+const state = async (files = TOUCHED_FILES) => steady(await snapshot(host, files));
 /** Without what is another for a bridge made anew. */
 const anyBridge = (text: string) =>
   text

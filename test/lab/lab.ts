@@ -6,4 +6,4 @@ export { labHost, must, sh, writeFile } from './host.ts';
 export { containerPid, createContainer, createContainers, inContainer } from './lxc.ts';
 export { assertNothingLeft, expectGone, machineState } from './machine.ts';
 export { type InstallOptions, installNethooks, writeConfig } from './nethooks.ts';
-export { normalise, snapshot, TOUCHED_FILES } from './snapshot.ts';
+export { normalise, snapshot, steady, TOUCHED_FILES } from './snapshot.ts';

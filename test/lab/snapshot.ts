@@ -45,3 +45,7 @@ export function normalise(text: string): string {
     .replaceAll(/^.*\bfe80:.*\n/gm, '')
     .replaceAll(/^(local|multicast|anycast) (fe80|ff00):.*\n/gm, '');
 }
+
+/** A snapshot without what a bridge shows for a while of ports that have come or gone. */
+export const steady = (text: string): string =>
+  text.replaceAll(/NO-CARRIER,|,LOWER_UP| state \w+| linkdown| tso_max_size \d+/g, '');
