@@ -1,6 +1,7 @@
 /** The command line: which command, which options. Each command is a file of its own, loaded when it is called. */
 import { resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { containerOptions } from './container-options.ts';
 
 /** Exit codes (nethooks(8)): 0 ok, 1 failed, 2 usage, 3 drift or problem found. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, drift: 3 } as const;
@@ -77,6 +78,22 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .description('write /etc/nethooks/nethooks.ini with a free subnet, if there is no configuration')
     .option('--print', 'print it instead')
     .action(run(async (options) => (await import('./config.ts')).init(options)));
+  const configureCommand = program
+    .command('configure')
+    .description(
+      "set a container's options and its network, at once where it runs; or put every container on a network",
+    )
+    .helpOption('--help', 'display help for command')
+    .argument('[container]')
+    .option('--all', 'every container of this host')
+    .option('--net <mode>', 'bridge, bridge:NETWORK, none, host, or container:NAME')
+    .option('--network <network>', 'the same; with --nic, the network of that interface')
+    .option('--nic <number>', 'the interface that --network, --address and --mtu are for: the N of lxc.net.N', '0')
+    .option('--remove', "take everything of ours out again, from LXC's configuration too")
+    .option('--dry-run', 'show what would change, change nothing')
+    .option('--json', 'print what changes as JSON')
+    .action(run(async (name, options) => (await import('./configure.ts')).configure(name, options)));
+  for (const option of containerOptions()) configureCommand.addOption(option);
   program
     .command('demo')
     .description('show the main job on a throwaway host in network namespaces; changes nothing on this one')

@@ -134,16 +134,23 @@ function readKeys(section: string, data: Record<string, unknown>, top: boolean, 
   return { values: values as Values, nic: nic as NicValues };
 }
 
-function readFlags(words: readonly string[], problems: Problem[]): Section {
+/** @throws NethooksError naming every flag that is wrong */
+export function readFlagFaults(words: readonly string[]): void {
+  const problems: Problem[] = [];
+  readFlags(words, problems, '');
+  if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'), 2);
+}
+
+function readFlags(words: readonly string[], problems: Problem[], where = 'hook line: '): Section {
   const refused = (message: string): void => {
-    problems.push({ message: `hook line: ${message}`, refuses: true });
+    problems.push({ message: `${where}${message}`, refuses: true });
   };
   const data = parseFlags(words, refused);
   const faults: Fault[] = [];
   const section = readSections(data, faults);
   for (const fault of faults) {
     const value = Array.isArray(fault.value) ? fault.value.join(' ') : fault.value;
-    problems.push(asProblem(fault, `hook line: --${fault.key} ${value ?? ''}: ${fault.message}`));
+    problems.push(asProblem(fault, `${where}--${fault.key} ${value ?? ''}: ${fault.message}`));
   }
   return section;
 }
@@ -152,8 +159,3 @@ const asProblem = ({ key }: Fault, message: string): Problem => ({
   message,
   refuses: key === undefined || !CONVENIENCES.has(key),
 });
-
-/** @throws NethooksError naming every problem; what `configure` does before it changes anything */
-export function requireGood(problems: readonly Problem[]): void {
-  if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'));
-}

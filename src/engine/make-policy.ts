@@ -1,7 +1,7 @@
 /** From what a container asks for to its policy: which host ports it gets, which addresses its links mean. */
 import type { NetworkConfig } from '../config/types.ts';
 import type { Attachment } from '../plan/container.ts';
-import { linkTo } from '../plan/link.ts';
+import { linkTo, type Place } from '../plan/link.ts';
 import type { Link, Policy, Published } from '../plan/policy.ts';
 import type { PortRange } from '../plan/ports.ts';
 import { EPHEMERAL, exposedPorts, type PublishWish, wantedPorts } from '../plan/publish.ts';
@@ -72,7 +72,7 @@ export function makePolicy(
 }
 
 /** A link as the child is now, or was when it last ran: its address is kept for it. Null when it has none. */
-export function resolveLink(parent: Attachment[], child: string, alias: string): Link | null {
+export function resolveLink(parent: Place[], child: string, alias: string): Link | null {
   const running = readRunning(child);
   const kept = readKept(child);
   const places = running?.attachments ?? kept.attachments;

@@ -6,15 +6,17 @@ import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { currentConfig } from '../config/cache.ts';
 import { containerOptions } from '../config/container-cache.ts';
 import type { ContainerOptions } from '../config/container-options.ts';
-import type { Config } from '../config/types.ts';
+import type { Config, NetworkConfig } from '../config/types.ts';
 import { connect } from '../engine/connect.ts';
 import { retellParents } from '../engine/reconfigure.ts';
 import { tell } from '../engine/tell.ts';
 import { checkLinks, wishOf } from '../engine/wish.ts';
 import { NethooksError } from '../errors.ts';
+import { shares } from '../plan/adopt.ts';
 import { joinings } from '../plan/container.ts';
 import { type LxcNic, withIncludes } from '../plan/lxc-config.ts';
-import { readKept, rememberTold } from '../state/container.ts';
+import { isSafeName } from '../plan/names.ts';
+import { readKept, readRunning, rememberTold } from '../state/container.ts';
 import { isMissing, readText } from '../system/files.ts';
 import { readInclude } from '../system/lxc-include.ts';
 import { type LxcEvent, parseLxcEvent } from './lxc-event.ts';
@@ -29,12 +31,13 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
   const options = await containerOptions(name, event.words, log);
   const joining = joinings(readNics(event.configFile, config), config.networks, options.nics);
   if (joining.length === 0) requireNothing(options);
-  if (joining.length === 0 && !saysNames(options)) return;
+  const shared = joining.length === 0 ? sharedNetwork(event.configFile, config) : null;
+  if (joining.length === 0 && shared === null && !saysNames(options)) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   const root = `/proc/${pid}/root`;
   if (joining.length === 0) {
     const before = readKept(name).told;
-    const telling = { name, pid, root, attachments: [], network: null, options, links: [], before };
+    const telling = { name, pid, root, attachments: [], network: shared, options, links: [], before };
     rememberTold(name, tell(exec, log, telling));
     return;
   }
@@ -66,6 +69,13 @@ function readNics(configFile: LxcEvent['configFile'], config: Config): LxcNic[] 
   const text = configFile === null ? null : readText(configFile);
   if (text !== null) return withIncludes(text, readInclude);
   return [{ index: 0, type: 'veth', link: config.networks[0]?.name ?? '', name: 'eth0', addresses: [], up: true }];
+}
+
+/** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
+function sharedNetwork(configFile: LxcEvent['configFile'], config: Config): NetworkConfig | null {
+  const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
+  const place = other === null || !isSafeName(other) ? undefined : readRunning(other)?.attachments[0];
+  return config.networks.find(({ name }) => name === place?.network) ?? null;
 }
 
 /** The container's network namespace, held open; null when it is the host's own, which is not ours to configure. */

@@ -1,5 +1,8 @@
 /** Changes single keys of an INI text that people write too: every other line stays as it is. */
 
+/** By this first line a container's file is ours, and goes with its container. */
+export const WRITTEN = '; Written by `nethooks configure`; goes with the container unless this line is taken out.';
+
 /** What a key is to be: one value, a list (`key[] = …` lines), or null for gone. */
 export type KeyValue = string | readonly string[] | null;
 

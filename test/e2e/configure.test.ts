@@ -1,0 +1,338 @@
+import { afterEach, beforeAll, expect, it } from 'vitest';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import {
+  containerPid,
+  createContainer,
+  createContainers,
+  describeLab,
+  eventually,
+  installNethooks,
+  labHost,
+  must,
+  sh,
+  writeFile,
+} from '../lab/lab.ts';
+
+const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
+const CONFIG = `
+[network.br0]
+address = 10.0.0.1/24
+[network.br1]
+address = 10.1.0.1/24
+domain = two
+`;
+
+let host: ThrowawayHost;
+const start = (name: string) => must(host, ['lxc-start', '-n', name]);
+const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
+const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0] ?? '';
+const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
+const read = (path: string) => must(host, ['cat', path]);
+const lxcConfig = (name: string) => read(`/var/lib/lxc/${name}/config`);
+const options = (name: string) => read(`/etc/nethooks/containers/${name}.ini`);
+const pid = async (name: string) => String(await containerPid(host, name));
+const inside = async (name: string, argv: string[]) =>
+  must(host, ['nsenter', '-t', await pid(name), '-n', '--', ...argv]);
+const file = async (name: string, path: string) => read(`/proc/${await pid(name)}/root${path}`);
+const configure = (...args: string[]) => must(host, ['nethooks', 'configure', ...args]);
+/** What is said when it is refused; everything stays as it is. */
+async function refused(...args: string[]): Promise<string> {
+  const state = () =>
+    sh(
+      host,
+      'cat /etc/nethooks/containers/* /var/lib/lxc/*/config /var/lib/nethooks/env/* 2>/dev/null || true; nft list table inet nethooks',
+    );
+  const before = await state();
+  const { code, stderr, stdout } = await host.run(['nethooks', 'configure', ...args]);
+  expect(`${code} ${stdout}`).toMatch(/^[12] $/);
+  expect(await state()).toBe(before);
+  return stderr;
+}
+const published = () => must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published']);
+
+describeLab('nethooks configure', () => {
+  beforeAll(async () => {
+    host = await labHost({ dns: true });
+    // Made before nethooks was there.
+    await createContainers(host, ['old', 'older'], STILL);
+    await sh(
+      host,
+      'mkdir /root/before; for name in old older; do cp -p /var/lib/lxc/$name/config /root/before/$name; done',
+    );
+    await installNethooks(host, { config: CONFIG });
+    await createContainers(host, ['web', 'db'], STILL);
+  });
+  afterEach(async () => {
+    await sh(
+      host,
+      'for name in $(lxc-ls --running); do lxc-stop -k -n "$name"; done; for name in $(lxc-ls -1); do nethooks configure "$name" --remove >/dev/null; done; rm -f /etc/nethooks/containers/*',
+    );
+  });
+
+  it('adopts a container that was there before, once, and gives it back byte for byte', async () => {
+    expect(await must(host, ['nethooks', 'configure', 'old', '--dry-run'])).toContain('+ lxc.net.0.link = br0');
+    expect(await sh(host, 'cmp /var/lib/lxc/old/config /root/before/old && echo same')).toBe('same\n');
+    await configure('old');
+    expect(await sh(host, 'cmp /var/lib/lxc/old/config.nethooks-backup /root/before/old && echo same')).toBe('same\n');
+    await start('old');
+    expect(await resolved('old.lxc')).toMatch(/^10\.0\.0\./);
+    await sh(host, 'busybox ping -c 1 -W 1 old.lxc');
+    await stop('old');
+    const adopted = await lxcConfig('old');
+    expect(await configure('old')).toBe('nothing to change\n');
+    expect(await lxcConfig('old')).toBe(adopted);
+    await configure('old', '--remove');
+    expect(await sh(host, 'cmp /var/lib/lxc/old/config /root/before/old && echo same; ls /var/lib/lxc/old')).toBe(
+      'same\nconfig\nrootfs\n',
+    );
+    expect(await configure('old', '--remove')).toBe('nothing to change\n');
+  });
+
+  it('--all adopts every container, says why not, and changes nothing the second time', async () => {
+    await createContainer(host, 'ancient', STILL);
+    await sh(host, 'printf "lxc.network.type = veth\\n" >>/var/lib/lxc/ancient/config');
+    const { code, stderr } = await host.run(['nethooks', 'configure', '--all']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('ancient: it is written for LXC before 2.1');
+    for (const name of ['old', 'older'])
+      expect(await lxcConfig(name)).toContain('lxc.hook.start-host = /usr/lib/nethooks');
+    await must(host, ['lxc-destroy', '-n', 'ancient']).catch(() => sh(host, 'rm -r /var/lib/lxc/ancient'));
+    const again = JSON.parse(await must(host, ['nethooks', 'configure', '--all', '--json'])) as { steps: unknown[] }[];
+    expect(again.map(({ steps }) => steps.length)).toEqual([0, 0, 0, 0]);
+    await sh(
+      host,
+      'lxc-start -n old; lxc-start -n older; busybox ping -c 1 -W 1 old.lxc; busybox ping -c 1 -W 1 older.lxc',
+    );
+  });
+
+  it('--remove keeps what somebody has changed in the meantime', async () => {
+    await configure('old', '--net', 'none');
+    await sh(host, 'printf "lxc.environment = MINE=1\\n" >>/var/lib/lxc/old/config');
+    await configure('old', '--remove');
+    expect(await lxcConfig('old')).toBe(`${await read('/root/before/old')}lxc.environment = MINE=1\n`);
+    await sh(host, 'cp -p /root/before/old /var/lib/lxc/old/config');
+  });
+
+  it('modes: none, host, another container, and back to a bridge', async () => {
+    const original = await lxcConfig('web');
+    await configure('web', '--net', 'none');
+    await start('web');
+    expect(await inside('web', ['ls', '/sys/class/net/'])).toBeDefined();
+    expect(await inside('web', ['ip', '-br', 'link'])).toMatch(/^lo\s+\S+\s+[\s\S]*$/);
+    expect(await inside('web', ['ip', '-br', 'link'])).not.toContain('eth');
+    await stop('web');
+
+    await configure('web', '--net=host');
+    const addresses = await sh(host, 'ip -4 -o address');
+    await start('web');
+    expect(await inside('web', ['ip', '-4', '-o', 'address'])).toBe(addresses);
+    await stop('web');
+
+    await start('db');
+    await configure('web', '--net', 'container:db');
+    await start('web');
+    const namespace = async (name: string) =>
+      read(`/dev/null`).then(async () => must(host, ['readlink', `/proc/${await pid(name)}/ns/net`]));
+    expect(await namespace('web')).toBe(await namespace('db'));
+    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    await stop('web');
+
+    await configure('web', '--net', 'bridge:br1');
+    await start('web');
+    expect(await resolved('web.two')).toMatch(/^10\.1\.0\./);
+    await stop('web');
+    await configure('web', '--net', 'bridge:br0');
+    expect(await lxcConfig('web')).toBe(original);
+    await start('web');
+    expect(await resolved('web.lxc')).toMatch(/^10\.0\.0\./);
+  });
+
+  it('several networks: --nic N --network puts a further interface on one', async () => {
+    await configure('web', '--nic', '1', '--network', 'br1', '--address', '10.1.0.50');
+    expect(await options('web')).toContain('[net.1]\n');
+    await start('web');
+    expect(await resolved('web.two')).toBe('10.1.0.50');
+    expect(await resolved('web.lxc')).toMatch(/^10\.0\.0\./);
+    await stop('web');
+    await configure('web', '--nic', '1', '--no-network', '--no-address');
+    expect((await host.run(['ls', '/etc/nethooks/containers/web.ini'])).code).not.toBe(0);
+    expect(await lxcConfig('web')).not.toContain('br1');
+  });
+
+  it('changes a running container at once: exactly the difference, and back', async () => {
+    await start('web');
+    const address = await resolved('web.lxc');
+    const hosts = await file('web', '/etc/hosts').catch(() => '');
+    const resolvConf = await file('web', '/etc/resolv.conf');
+    await configure(
+      'web',
+      '--publish',
+      '8080:80',
+      '-p',
+      '127.0.0.1:8081:81',
+      '--aliases',
+      'www',
+      '--hostname',
+      'shop.example',
+      '--mtu',
+      '1400',
+    );
+    await configure(
+      'web',
+      '--dns-search',
+      'a.example',
+      '--dns-option',
+      'ndots:2',
+      '--extra-host',
+      'x.example:192.0.2.1',
+    );
+    expect(await published()).toContain(`tcp . 8080 : ${address} . 80`);
+    expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published_at'])).toContain(
+      '127.0.0.1 . tcp . 8081',
+    );
+    expect(await resolved('www.lxc')).toBe(address);
+    expect(await must(host, ['nsenter', '-t', await pid('web'), '-u', 'hostname'])).toBe('shop.example\n');
+    expect(await file('web', '/etc/hosts')).toContain(`${address} shop.example shop\n192.0.2.1 x.example\n`);
+    expect(await file('web', '/etc/resolv.conf')).toBe('search a.example\nnameserver 10.0.0.1\noptions ndots:2\n');
+    expect(await inside('web', ['ip', 'link', 'show', 'eth0'])).toContain('mtu 1400');
+
+    await configure('web', '--publish', '8080:80', '--no-aliases', '--no-mtu');
+    expect(await published()).toContain(`tcp . 8080 : ${address} . 80`);
+    expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published_at'])).not.toContain('8081');
+    await eventually(async () => expect(await resolved('www.lxc')).toBe(''));
+    expect(await inside('web', ['ip', 'link', 'show', 'eth0'])).toContain('mtu 1500');
+
+    await configure('web', '--remove');
+    expect(await published()).not.toContain('8080');
+    expect(await file('web', '/etc/resolv.conf')).toBe(resolvConf);
+    if (hosts !== '') expect(await file('web', '/etc/hosts')).toBe(hosts);
+    expect(await sh(host, 'ls /run/nethooks/ports 2>/dev/null || true')).toBe('');
+    expect(await hookLog()).toBe('');
+  });
+
+  it('what it has said stays said over a restart', async () => {
+    await configure('web', '--publish', '8080:80', '--aliases', 'www');
+    await start('web');
+    await stop('web');
+    await start('web');
+    expect(await published()).toContain('tcp . 8080');
+    expect(await resolved('www.lxc')).toBe(await resolved('web.lxc'));
+  });
+
+  it('what a person wrote into the file stays as it is', async () => {
+    const text = '; my own\nhostname   = mine ; because\n\npublish[] = 81:81\n[net.0]\nmtu = 1400\n';
+    await writeFile(host, '/etc/nethooks/containers/web.ini', text);
+    await configure('web', '--publish', '82:82', '--publish', '83:83', '--dns', '192.0.2.1');
+    expect(await options('web')).toBe(
+      '; my own\nhostname   = mine ; because\n\npublish[] = 82:82\npublish[] = 83:83\ndns[] = 192.0.2.1\n[net.0]\nmtu = 1400\n',
+    );
+    await configure('web', '--no-publish', '--no-dns');
+    expect(await options('web')).toBe('; my own\nhostname   = mine ; because\n\n[net.0]\nmtu = 1400\n');
+  });
+
+  it('links: variables are in the environment from the next start on, and a clone is on its own', async () => {
+    await sh(host, 'printf "lxc.environment = PASSWORD=secret\\n" >>/var/lib/lxc/db/config');
+    await configure('db', '--expose', '5432', '--address', '10.0.0.60');
+    await start('db');
+    await configure('web', '--link', 'db:database');
+    await start('web');
+    const environment = async (name: string) =>
+      (await sh(host, `tr '\\0' '\\n' </proc/${await pid(name)}/environ`)).split('\n');
+    expect(await environment('web')).toEqual(
+      expect.arrayContaining([
+        'DATABASE_NAME=/web/database',
+        'DATABASE_PORT=tcp://10.0.0.60:5432',
+        'DATABASE_PORT_5432_TCP=tcp://10.0.0.60:5432',
+        'DATABASE_PORT_5432_TCP_ADDR=10.0.0.60',
+        'DATABASE_PORT_5432_TCP_PORT=5432',
+        'DATABASE_PORT_5432_TCP_PROTO=tcp',
+        'DATABASE_ENV_PASSWORD=secret',
+      ]),
+    );
+    expect(await file('web', '/etc/hosts')).toContain('10.0.0.60 database db\n');
+    await configure('db', '--expose', '5433');
+    expect(await read('/var/lib/nethooks/env/web.conf')).toContain('DATABASE_PORT=tcp://10.0.0.60:5433');
+    await stop('web');
+    await must(host, ['lxc-copy', '-n', 'web', '-N', 'twin']);
+    expect(await lxcConfig('twin')).not.toContain('/var/lib/nethooks/env');
+    await start('twin');
+    await sh(host, 'lxc-stop -k -n twin; lxc-destroy -n twin');
+    await configure('web', '--no-link');
+    expect(await sh(host, 'ls /var/lib/nethooks/env')).toBe('');
+    await start('web');
+    await sh(host, "sed -i '/PASSWORD/d' /var/lib/lxc/db/config");
+  });
+
+  it('refuses what is wrong, with the words that are, and changes nothing', async () => {
+    await configure('db', '--aliases', 'database', '--address', '10.0.0.60', '--link', 'web');
+    await start('db');
+    await start('web');
+    for (const [args, why] of [
+      [['web', '--publish', '80:'], 'publish 80:: the container port is missing'],
+      [['web', '--publish', '8080:80', '--publish', '8080:81'], 'asked for twice'],
+      [['web', '--publish', '[::1]:80:80'], '[::1]:80:80'],
+      [['web', '--hostname', '-x'], '--hostname'],
+      [['web', '--hostname', 'a_b'], '--hostname a_b: allowed: a host name (RFC 1123)'],
+      [['web', '--aliases', 'database'], "the name database is container db's already"],
+      [['web', '--aliases', 'db'], "the name db is container db's already"],
+      [['web', '--link', 'web:me'], 'link web: the container itself'],
+      [['web', '--link', 'nobody'], 'link nobody:nobody: there is no container nobody'],
+      [['web', '--link', 'db'], 'links in a circle: web -> db -> web'],
+      [['web', '--address', '10.0.0.60'], 'address = 10.0.0.60: held by lxc-db'],
+      [['web', '--address', '192.0.2.1'], "not a container's address in 10.0.0.0/24"],
+      [['web', '--dns', 'one.example'], '--dns one.example: allowed: up to 3 IP addresses'],
+      [
+        [
+          'web',
+          '--dns-search',
+          `${'a'.repeat(60)}.${'b'.repeat(60)}`,
+          '--dns-search',
+          `${'c'.repeat(60)}.${'d'.repeat(60)}`,
+          '--dns-search',
+          'e'.repeat(20),
+        ],
+        '256 characters',
+      ],
+      [
+        ['web', '--network', 'br9'],
+        '--net br9: allowed: bridge, bridge:NETWORK (br0, br1), none, host, container:NAME',
+      ],
+      [['web', '--net', 'container:web'], 'the container itself'],
+      [['web', '--net', 'container:nobody'], 'there is no container "nobody"'],
+      [
+        ['web', '--net', 'none', '--publish', '80:80'],
+        '--net none: the container has publish set, which needs a bridge',
+      ],
+      [['nobody'], 'there is no container "nobody" in /var/lib/lxc; there: db, old, older, web'],
+      [['../web'], 'there is no container "../web"'],
+      [['web', '--colour', 'red'], "unknown option '--colour'"],
+      [[], 'allowed: the name of one container, or --all'],
+    ] as [string[], string][])
+      expect(await refused(...args), args.join(' ')).toContain(why);
+  });
+
+  it('a port that somebody has is refused, and the files are as before', async () => {
+    await start('db');
+    await start('web');
+    await configure('db', '--publish', '8080:80');
+    expect(await refused('web', '--publish', '8080:80')).toMatch(/8080.*db/);
+    await configure('web', '--publish', '9090:90');
+    expect(await refused('web', '--publish', '8080:80')).toMatch(/8080.*db/);
+    expect(await published()).toContain('tcp . 9090');
+  });
+
+  it('what it wrote goes with the container', async () => {
+    await createContainer(host, 'brief', STILL);
+    await configure('brief', '--publish', '8080:80', '--aliases', 'short', '--link', 'db');
+    await start('db');
+    await start('brief');
+    await stop('brief');
+    await must(host, ['lxc-destroy', '-n', 'brief']);
+    expect(
+      await sh(
+        host,
+        'cd / && find etc/nethooks run/nethooks var/lib/nethooks var/lib/cni -name "*brief*" -o -name "*short*"',
+      ),
+    ).toBe('');
+  });
+});
