@@ -1,10 +1,12 @@
 /** Brings the kernel from one policy of a container to the next: exactly the difference, in one nft transaction. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { change, parseListing, TABLE } from '../plan/firewall.ts';
+import { change, TABLE } from '../plan/firewall.ts';
+import { parseListing } from '../plan/nft-listing.ts';
+import { localnetNote } from '../plan/paths.ts';
 import { elementsOf, type Policy, type PolicyElements, PolicySets } from '../plan/policy.ts';
 import { type Exec, type ExecResult, failure } from '../system/exec.ts';
-import { readText } from '../system/files.ts';
+import { ensureText, readText } from '../system/files.ts';
 import { forgetConnections } from './connections.ts';
 
 /** Whom to tell what is no reason to stop. */
@@ -71,7 +73,7 @@ const guard = ({ isolated }: Policy): string[] =>
 
 /** The same for the bridge, which must send what it passes on through those rules. */
 function requireFiltering({ isolated }: Policy): void {
-  const open = isolated.find((network) => !bridgeCalls(network));
+  const open = isolated.find((network) => !bridgeCalls(network) || !bridgeCalls(network, 'ip6tables'));
   if (open === undefined) return;
   throw new NethooksError(
     `network ${open} has icc = false, but its bridge passes packets on unseen; \`nethooks up\` brings that into order`,
@@ -79,10 +81,10 @@ function requireFiltering({ isolated }: Policy): void {
 }
 
 /** Whether bridged packets go through netfilter's IP hooks: of this bridge, or of all. */
-function bridgeCalls(bridge: string): boolean {
+function bridgeCalls(bridge: string, hook: 'iptables' | 'ip6tables' = 'iptables'): boolean {
   return (
-    number(`/sys/class/net/${bridge}/bridge/nf_call_iptables`) === 1 ||
-    number(`/proc/sys/net/bridge/bridge-nf-call-iptables`) === 1
+    number(`/sys/class/net/${bridge}/bridge/nf_call_${hook}`) === 1 ||
+    number(`/proc/sys/net/bridge/bridge-nf-call-${hook}`) === 1
   );
 }
 
@@ -90,7 +92,8 @@ function bridgeCalls(bridge: string): boolean {
 function openBridge({ network, publish, port }: Policy): void {
   // Packets from 127.0.0.1 leave over the bridge, and their answers come back over it (ip-sysctl, route_localnet).
   const local = publish.some(({ hostAddress }) => hostAddress === null || hostAddress.startsWith('127.'));
-  if (local) ensure(`/proc/sys/net/ipv4/conf/${network}/route_localnet`);
+  // Noted, so that it is taken back (localnet.ts).
+  if (local && ensure(`/proc/sys/net/ipv4/conf/${network}/route_localnet`)) ensureText(localnetNote(network), '');
   // Where bridged packets are translated, the container's own go back through the port they came from.
   if (publish.length > 0 && port !== null && bridgeCalls(network)) {
     const name = readdirSync(`/sys/class/net/${network}/brif`).find(
@@ -105,6 +108,9 @@ const number = (path: string): number | null => {
   return text ? Number(text) : null;
 };
 
-const ensure = (path: string): void => {
-  if (number(path) !== 1) writeFileSync(path, '1');
-};
+/** Sets a switch of the kernel; whether it was off. */
+function ensure(path: string): boolean {
+  if (number(path) === 1) return false;
+  writeFileSync(path, '1');
+  return true;
+}

@@ -53,6 +53,8 @@ export interface HostFacts {
   nft: string | null;
   /** Whether the kernel has br_netfilter, built in or loaded. */
   bridgeNetfilter: boolean;
+  /** Bridges whose route_localnet we set. */
+  localnet: string[];
   /** What running containers should have in the table. */
   policies: Policy[];
   /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */

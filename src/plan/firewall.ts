@@ -1,7 +1,9 @@
 /** The nftables table: a fixed number of rules, whatever the number of networks, uplinks, containers, ports and links. */
 import type { NetworkConfig } from '../config/types.ts';
 import type { HostFacts, LinkFact } from './facts.ts';
-import { planIsolation } from './isolation.ts';
+import { guardedBridges, planIsolation } from './isolation.ts';
+import { planLocalnetDown } from './localnet.ts';
+import { parseListing } from './nft-listing.ts';
 import { elementsOf, PolicySets } from './policy.ts';
 import type { Step } from './step.ts';
 
@@ -58,8 +60,15 @@ const PUBLISH = [
  *   ct status dnat accept
  *   ip saddr . ip daddr . meta l4proto . th dport @links accept
  *   drop
+ *
+ * @param guarded bridges of no network any more, whose containers are still kept apart
  */
-export function wantedTable(networks: NetworkConfig[], links: LinkFact[], policies: HostFacts['policies'] = []): Table {
+export function wantedTable(
+  networks: NetworkConfig[],
+  links: LinkFact[],
+  policies: HostFacts['policies'] = [],
+  guarded: string[] = [],
+): Table {
   const masqueraded = networks.filter((network) => network.masquerade);
   const pairs = masqueraded.flatMap((network) =>
     activeUplinks(network, links).map((uplink) => `${network.subnet} . "${uplink}"`),
@@ -68,10 +77,7 @@ export function wantedTable(networks: NetworkConfig[], links: LinkFact[], polici
   const containers = elementsOf(...known);
   return {
     sets: {
-      bridges: set(
-        'type ifname;',
-        networks.map(({ name }) => `"${name}"`),
-      ), // prettier: one line each
+      bridges: set(IFNAMES, quoted([...networks.map(({ name }) => name), ...guarded])),
       subnets: set(
         'type ipv4_addr; flags interval;',
         masqueraded.filter((network) => network.uplinks === '*').map((network) => network.subnet),
@@ -81,10 +87,7 @@ export function wantedTable(networks: NetworkConfig[], links: LinkFact[], polici
         'type ipv4_addr . ifname; flags interval;',
         networks.map(({ name, subnet }) => `${subnet} . "${name}"`),
       ),
-      isolated: set(
-        'type ifname;',
-        networks.filter(({ icc }) => !icc).map(({ name }) => `"${name}"`),
-      ),
+      isolated: set(IFNAMES, quoted([...networks.filter(({ icc }) => !icc).map(({ name }) => name), ...guarded])),
       ...Object.fromEntries(
         Object.entries(PolicySets).map(([name, { kind, type }]) => {
           const elements = containers[name as keyof typeof PolicySets];
@@ -125,40 +128,26 @@ export function wantedTable(networks: NetworkConfig[], links: LinkFact[], polici
   };
 }
 
+const IFNAMES = 'type ifname;';
+const quoted = (names: string[]): string[] => names.map((name) => `"${name}"`);
 const set = (type: string, elements: string[]): TableSet => ({ kind: 'set', type, elements });
 
-/** What `nft list table` printed: elements by set or map, rules by chain. Counters are left out. */
-export function parseListing(listing: string): { sets: Record<string, string[]>; chains: Record<string, string[]> } {
-  const sets: Record<string, string[]> = {};
-  const chains: Record<string, string[]> = {};
-  for (const [, kind, name = '', body = ''] of listing.matchAll(/^\t(set|map|chain) (\S+) \{\n(.*?)^\t\}/gms)) {
-    if (kind === 'chain') {
-      const lines = body.split('\n').map((line) => ruleText(line).trim());
-      chains[name] = lines.filter((line) => line !== '' && !/^type \S+ hook /.test(line));
-    } else {
-      const elements = /elements = \{(.*?)\}/s.exec(body)?.[1] ?? '';
-      sets[name] = elements.split(',').flatMap((element) => element.trim() || []);
-    }
-  }
-  return { sets, chains };
-}
-
-/** One form for all versions: before 1.0 nft says `dnat ip addr . port to`, since then it takes both and says `dnat ip to`. */
-const ruleText = (line: string): string =>
-  line.replace(/ counter packets \d+ bytes \d+/, '').replace('dnat ip addr . port to', 'dnat ip to');
-
+/** nft before 1.0 needs it said what the map holds; later versions understand both. */
 const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 'dnat ip addr . port to');
 
 /** One transaction from what is there to what is wanted; nothing when they agree. */
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
-  const script = transaction(wantedTable(networks, facts.links, facts.policies), facts.nft);
+  const guarded = guardedBridges(networks, facts);
+  const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
   const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
-  return [...nft, ...planIsolation(networks, facts)];
+  return [...nft, ...planIsolation(networks, facts), ...planLocalnetDown(networks, facts)];
 }
 
-/** Removes the table. */
+/** Removes the table; what keeps containers apart that still run stays until they are gone. */
 export function planFirewallDown(facts: HostFacts): Step[] {
-  return facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
+  if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
+  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
+  return [...nft, ...planIsolation([], facts), ...planLocalnetDown([], facts)];
 }
 
 /** Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction. */

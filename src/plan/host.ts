@@ -82,7 +82,9 @@ export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record
     return !applied && link && link.alias !== ALIAS && link.addresses.includes(cidrOf(network)) ? [key] : [];
   });
   const { host, networks } = wish;
-  const first = record.ipForwardBefore === null && plan.steps.some((step) => step.kind === 'sysctl');
+  const first =
+    record.ipForwardBefore === null &&
+    plan.steps.some((step) => step.kind === 'sysctl' && step.key === 'net/ipv4/ip_forward');
   const { ipForwardBefore, bridgesBefore } = first
     ? { ipForwardBefore: facts.ipForward, bridgesBefore: bridges(facts) }
     : record;

@@ -7,24 +7,41 @@
 import type { NetworkConfig } from '../config/types.ts';
 import { ALIAS } from './bridge.ts';
 import type { HostFacts } from './facts.ts';
+import { parseListing } from './nft-listing.ts';
 import type { Step } from './step.ts';
 
 const call = (bridge: string, value: 0 | 1): string =>
   `link set dev ${bridge} type bridge nf_call_iptables ${value} nf_call_ip6tables ${value}`;
 
-/** The steps that make bridges hand their packets over where containers are kept apart, and stop ours from it elsewhere. */
-export function planIsolation(networks: NetworkConfig[], facts: HostFacts): Step[] {
-  const now = (network: NetworkConfig) => facts.links.find(({ name }) => name === network.name);
-  const starting = networks.filter((network) => !network.icc && !now(network)?.filtersBridged);
-  const ending = networks.filter(
-    (network) => network.icc && now(network)?.filtersBridged && now(network)?.alias === ALIAS,
+/** Bridges that keep their containers apart now. */
+const isolatedNow = (facts: HostFacts): string[] =>
+  (parseListing(facts.nft ?? '').sets.isolated ?? []).map((name) => name.replaceAll('"', ''));
+
+/** Bridges that are no network any more, but stay because of the containers on them: those were promised to be kept apart. */
+export function guardedBridges(networks: NetworkConfig[], facts: HostFacts): string[] {
+  return isolatedNow(facts).filter(
+    (bridge) => !networks.some(({ name }) => name === bridge) && facts.links.some(({ master }) => master === bridge),
   );
+}
+
+/** The steps that make bridges hand their packets over where containers are kept apart, and stop them from it elsewhere. */
+export function planIsolation(networks: NetworkConfig[], facts: HostFacts): Step[] {
+  const find = (bridge: string) => facts.links.find(({ name }) => name === bridge);
+  const apart = networks.filter(({ icc }) => !icc).map(({ name }) => name);
+  const starting = apart.filter((bridge) => !find(bridge)?.filtersBridged);
+  // A bridge of ours that goes needs nothing more; one that was here before is left as it was.
+  const candidates = [
+    ...networks.filter(({ icc, name }) => icc && find(name)?.alias === ALIAS).map(({ name }) => name),
+    ...isolatedNow(facts).filter((bridge) => find(bridge)?.alias !== ALIAS),
+  ];
+  const kept = [...apart, ...guardedBridges(networks, facts)];
+  const ending = [...new Set(candidates)].filter((bridge) => find(bridge)?.filtersBridged && !kept.includes(bridge));
   const module: Step[] = starting.length > 0 && !facts.bridgeNetfilter ? [{ kind: 'bridge-netfilter' }] : [];
-  const commands = [...starting.map(({ name }) => call(name, 1)), ...ending.map(({ name }) => call(name, 0))];
+  const commands = [...starting.map((bridge) => call(bridge, 1)), ...ending.map((bridge) => call(bridge, 0))];
   // A bridge that this plan makes goes when the plan is taken back, and its setting with it.
   const undo = [
-    ...starting.filter((network) => now(network)).map(({ name }) => call(name, 0)),
-    ...ending.map(({ name }) => call(name, 1)),
+    ...starting.filter((bridge) => find(bridge)).map((bridge) => call(bridge, 0)),
+    ...ending.map((bridge) => call(bridge, 1)),
   ];
   return commands.length > 0 ? [...module, { kind: 'ip', commands, undo }] : [];
 }

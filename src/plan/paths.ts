@@ -17,6 +17,8 @@ export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}
 /** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
 export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
 export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;
+/** An empty file for each bridge whose route_localnet we set. */
+export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridge}`;
 /** What start-host applied to a running container. */
 export const runningRecord = (container: string): string => `${RUN}/containers/${container}.json`;
 /** What a container keeps from one start to the next. */

@@ -1,17 +1,17 @@
 /** Looks at the host: everything a plan is made from. Reads only. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { NetworkConfig } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostFacts, LinkFact, RouteFact } from '../plan/facts.ts';
 import { toAddress } from '../plan/ipv4.ts';
-import { LXC_DEFAULT_CONF, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
+import { LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
 import { upstreams } from '../plan/resolv-conf.ts';
 import { attachedPolicies } from '../state/attachments.ts';
 import { livePolicies } from '../state/container.ts';
 import { dnsmasqFact } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
-import { readText, writeAtomically } from './files.ts';
+import { filesIn, readText, writeAtomically } from './files.ts';
 import { resolverFact } from './resolver.ts';
 
 /**
@@ -32,6 +32,7 @@ export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkC
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     nft: readTable(exec),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
+    localnet: filesIn(dirname(localnetNote('-'))),
     policies: [...livePolicies(), ...attachedPolicies()],
     iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),

@@ -181,6 +181,15 @@ describeLab('policies on a running host', () => {
     await driver.apply(host, null, policy({}));
   });
 
+  it('containers stay apart when the network goes down under them', async () => {
+    await must(host, ['nethooks', 'down']);
+    expect(await must(host, ['nethooks', 'down'])).toBe('nothing to change\n');
+    expect(await ask(host, 'c2', ['tcp 10.0.0.3:80'])).toEqual({ 'tcp 10.0.0.3:80': 'silence' });
+    expect(await ask(host, 'host', ['tcp 10.0.0.3:80'])).toEqual({ 'tcp 10.0.0.3:80': '80 10.0.0.1' });
+    await must(host, ['nethooks', 'up']);
+    expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
+  });
+
   it('isolated containers do not meet over IPv6 either', async () => {
     const address = (await sh(host, 'ip -n c3 -6 -br address show dev eth0 scope link')).split(/\s+/)[2]?.split('/')[0];
     const ping = ['ip', 'netns', 'exec', 'c2', 'ping', '-c', '1', '-W', '1', `${address}%eth0`];
@@ -188,5 +197,23 @@ describeLab('policies on a running host', () => {
     await sh(host, "sed -i 's/icc = false/icc = true/' /etc/nethooks/nethooks.ini; nethooks up");
     expect((await host.run(ping)).code).toBe(0);
     expect((await ask(host, 'c2', ['tcp 10.0.0.3:80']))['tcp 10.0.0.3:80']).toBe('80 10.0.0.2');
+  });
+
+  it('a bridge that was here before is left as it was', async () => {
+    await sh(host, 'ip link add br7 type bridge; ip link set br7 up');
+    const settings = () =>
+      sh(host, 'cat /proc/sys/net/ipv4/conf/br7/route_localnet /sys/class/net/br7/bridge/nf_call_ip*tables');
+    const before = await settings();
+    await sh(
+      host,
+      'printf "[network.br7]\\naddress = 10.7.0.1/24\\nicc = false\\n" >>/etc/nethooks/nethooks.ini; nethooks up',
+    );
+    const guest = policy({ network: 'br7', address: '10.7.0.2', isolated: ['br7'], publish: [publish(8077)] });
+    await driver.apply(host, null, guest);
+    expect(await settings()).toBe('1\n1\n1\n');
+    await driver.apply(host, guest, null);
+    await sh(host, 'nethooks down br7');
+    expect(await settings()).toBe(before);
+    expect((await nft('list', 'set', 'inet', 'nethooks', 'isolated')).includes('br7')).toBe(false);
   });
 });

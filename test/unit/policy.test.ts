@@ -1,13 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { NetworkConfig } from '../../src/config/types.ts';
-import { parseTracked } from '../../src/engine/connections.ts';
+import { forgetConnections, parseTracked } from '../../src/engine/connections.ts';
+import { NethooksError } from '../../src/errors.ts';
 import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
-import { parseListing, planFirewall, TABLE } from '../../src/plan/firewall.ts';
+import { planFirewall, planFirewallDown, TABLE } from '../../src/plan/firewall.ts';
 import { planIsolation } from '../../src/plan/isolation.ts';
 import { linkTo } from '../../src/plan/link.ts';
+import { parseListing } from '../../src/plan/nft-listing.ts';
 import { elementsOf, type Policy } from '../../src/plan/policy.ts';
 import { parseExpose, parsePortSpec } from '../../src/plan/ports.ts';
 import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/publish.ts';
+import type { Exec } from '../../src/system/exec.ts';
 
 const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish => ({
   publish: publish.map(parsePortSpec),
@@ -122,7 +125,7 @@ const network = (name: string, index: number, icc = true) =>
 const bridge = (name: string, filtersBridged: boolean, alias = 'nethooks') =>
   ({ name, alias, filtersBridged, up: true }) as LinkFact;
 const facts = (rest: Partial<HostFacts>) =>
-  ({ links: [], nft: null, bridgeNetfilter: true, policies: [], ...rest }) as unknown as HostFacts;
+  ({ links: [], nft: null, bridgeNetfilter: true, policies: [], localnet: [], ...rest }) as unknown as HostFacts;
 const script = (networks: NetworkConfig[], given: Partial<HostFacts>): string =>
   planFirewall(networks, facts(given))
     .map((step) => (step.kind === 'nft' ? step.script : ''))
@@ -215,6 +218,49 @@ describe('planIsolation', () => {
   ])('%s', (_, wanted, links, bridgeNetfilter, steps) => {
     expect(planIsolation([wanted], facts({ links, bridgeNetfilter }))).toEqual(steps);
   });
+});
+
+describe('what goes down while containers run', () => {
+  const listing = '\tset isolated {\n\t\ttype ifname\n\t\telements = { "br0" }\n\t}\n';
+  const port = { name: 'veth0', master: 'br0' } as LinkFact;
+  const down = (links: LinkFact[], rest: Partial<HostFacts> = {}) =>
+    planFirewallDown(facts({ nft: listing, links, ...rest })).map((step) =>
+      step.kind === 'nft' ? step.script : step.kind === 'ip' ? step.commands.join() : `${step.kind}`,
+    );
+
+  it('stays apart, and is forgotten with the last of them', () => {
+    expect(down([bridge('br0', true), port]).join()).not.toContain('delete');
+    expect(down([bridge('br0', true), port]).join()).toContain('add chain inet nethooks forward');
+    expect(down([bridge('br0', true)])).toEqual([`add table ${TABLE}\ndelete table ${TABLE}\n`]);
+  });
+
+  it("and other networks stay do not make them meet; somebody else's bridge is left as it was", () => {
+    expect(script([network('br1', 1)], { nft: listing, links: [bridge('br0', true), port] })).not.toContain('delete');
+    expect(script([network('br1', 1)], { nft: listing, links: [bridge('br0', true)] })).toContain(
+      `delete element ${TABLE} isolated { "br0" }`,
+    );
+    expect(down([bridge('br0', true, '')])).toContain(
+      'link set dev br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0',
+    );
+  });
+
+  it('gives route_localnet back on a bridge that stays', () => {
+    expect(down([bridge('br0', false)], { localnet: ['br0'] })).toEqual([expect.any(String), 'sysctl', 'file']);
+    expect(down([], { localnet: ['br0'] })).toEqual([expect.any(String), 'file']);
+    expect(script([network('br0', 0)], { localnet: ['br0'] })).toBe(script([network('br0', 0)], {}));
+  });
+});
+
+it('without conntrack, connections last and that is said', () => {
+  const said: string[] = [];
+  const exec = Object.assign(
+    () => {
+      throw new NethooksError('conntrack is not installed');
+    },
+    { start: () => Promise.reject() },
+  );
+  forgetConnections(exec as unknown as Exec, policy, null, (line) => said.push(line));
+  expect(said).toEqual([expect.stringContaining('may last until they time out: conntrack is not installed')]);
 });
 
 it('parseTracked reads what conntrack prints', () => {

@@ -1,0 +1,21 @@
+/** What nft prints about our table, as data to compare with. */
+
+/** What `nft list table` printed: elements by set or map, rules by chain. Counters are left out. */
+export function parseListing(listing: string): { sets: Record<string, string[]>; chains: Record<string, string[]> } {
+  const sets: Record<string, string[]> = {};
+  const chains: Record<string, string[]> = {};
+  for (const [, kind, name = '', body = ''] of listing.matchAll(/^\t(set|map|chain) (\S+) \{\n(.*?)^\t\}/gms)) {
+    if (kind === 'chain') {
+      const lines = body.split('\n').map((line) => ruleText(line).trim());
+      chains[name] = lines.filter((line) => line !== '' && !/^type \S+ hook /.test(line));
+    } else {
+      const elements = /elements = \{(.*?)\}/s.exec(body)?.[1] ?? '';
+      sets[name] = elements.split(',').flatMap((element) => element.trim() || []);
+    }
+  }
+  return { sets, chains };
+}
+
+/** One form for all versions: before 1.0 nft says `dnat ip addr . port to`, since then it takes both and says `dnat ip to`. */
+const ruleText = (line: string): string =>
+  line.replace(/ counter packets \d+ bytes \d+/, '').replace('dnat ip addr . port to', 'dnat ip to');
