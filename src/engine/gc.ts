@@ -4,11 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-<<<<<<< /tmp/dp/src/engine/gc.ts
-import { isSafeName } from '../plan/names.ts';
-=======
 import { deadAttachments, removeDead, type StaleAddress, staleAddresses } from '../cni/gc.ts';
->>>>>>> /tmp/s-head
 import { keptRecord } from '../plan/paths.ts';
 import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from '../state/address-store.ts';
 import { type AttachmentRecord, listAttachments, portHolder } from '../state/attachments.ts';
@@ -24,7 +20,7 @@ import type { Log } from './policy.ts';
 export interface Garbage {
   /** Records of containers that run no more, though no hook has seen them stop. */
   dead: ContainerRecord[];
-  /** Host ports of containers that neither run nor start. Those of CNI attachments, whose holders have other names, are CNI's. */
+  /** Host ports of containers that neither run nor start. */
   ports: (HostPort & { container: string })[];
   /** Containers whose links are noted, though they do not run. */
   parents: string[];
@@ -63,7 +59,7 @@ export function findGarbage(stores: readonly string[] = []): Garbage {
   const containers = [...new Set([...held.map(({ container }) => container), ...kept])];
   return {
     dead: records.filter((record) => !isAlive(record)),
-    ports: listPorts().filter((port) => isSafeName(port.container) && !known.has(port.container) && old(port)),
+    ports: listPorts().filter((port) => !known.has(port.container) && old(port)),
     parents: listParents().filter((parent) => !known.has(parent)),
     vanished: containers.filter(gone).map((container) => ({
       container,
