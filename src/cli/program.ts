@@ -1,6 +1,6 @@
 /** The command line: which command, which options. Each command is a file of its own, loaded when it is called. */
 import { resolve } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { containerOptions } from './container-options.ts';
 
 /** Exit codes (nethooks(8)): 0 ok, 1 failed, 2 usage, 3 drift or problem found. */
@@ -100,6 +100,38 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .option('--keep', 'open a shell on the throwaway host at the end')
     .action(run(async (options) => (await import('./demo.ts')).demo(options)));
 
+  program
+    .command('attach')
+    .description('connect a container, a process or a network namespace')
+    .argument('<target>', 'pid:N, netns:PATH, lxc:NAME, docker:NAME, podman:NAME, rkt:UUID, or a name alone')
+    .option('--network <network>', 'a network of nethooks.ini; default: the first')
+    .addOption(new Option('--mode <mode>', 'another way than a network').choices(['ptp', 'macvlan', 'ipvlan']))
+    .option('--master <interface>', 'what macvlan or ipvlan is on; default: the interface of the default route')
+    .option('--address <address>', 'auto, an address, with --mode one with prefix length, with macvlan also dhcp')
+    .option('--gateway <address>', 'with --mode: where the default route leads')
+    .option('--ifname <name>', "the interface's name inside", 'eth0')
+    .option('--mac <mac>', 'its MAC address')
+    .option('--mtu <bytes>', 'its MTU')
+    .option('--name <name>', 'what it is called in DNS; default: as the target')
+    .option('--publish <ports...>', "ports of the host, in Docker's words: 8080:80")
+    .option('--host-shim', 'with macvlan: let the host reach it')
+    .option('--peer <target>', 'a wire to another one instead, without a bridge')
+    .option('--peer-address <address>', "the other end's; default: the other one of a /30 or /31")
+    .option('--peer-ifname <name>', "the other end's interface; default: as --ifname")
+    .option('--json', 'print the result as CNI does')
+    .action(run(async (target, options) => (await import('./attach.ts')).attach(target, options)));
+  program
+    .command('detach')
+    .description('take back what attach made')
+    .argument('<target>', 'as for attach')
+    .option('--ifname <name>', 'only this interface')
+    .action(run(async (target, options) => (await import('./attach.ts')).detach(target, options)));
+  program
+    .command('addresses')
+    .description('show who holds which address, in every address store of this host')
+    .argument('[network...]')
+    .option('--json', 'print them as JSON')
+    .action(run(async (networks, options) => (await import('./addresses.ts')).addresses(networks, options)));
   const netD = program.command('net.d').description('the networks of rkt and other CNI runtimes, with our plugin');
   const netDOptions = (command: Command): Command =>
     command

@@ -1,5 +1,6 @@
 /** DEL: takes back what ADD did. What is not there any more is no error, and everything is tried before an error is reported. */
 import { closeSync } from 'node:fs';
+import { removeShim } from '../engine/shim.ts';
 import { hostLinkOf } from '../plan/wiring.ts';
 import { type AttachmentRecord, readAttachment, releaseMasquerade, removeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
@@ -42,6 +43,10 @@ export function del(context: CniContext, request: Request): void {
         record.masquerade.filter((address) => releaseMasquerade(address, record)),
       ),
     );
+  if (record?.shim) {
+    const { shim } = record;
+    attempt(() => removeShim(exec, shim, record));
+  }
   attempt(() => {
     const namespace = openNamespaceIfThere(request.netns);
     try {
@@ -54,6 +59,7 @@ export function del(context: CniContext, request: Request): void {
   // As long as something is left, the record says what.
   if (errors.length > 0) throw errors[0];
   removeAttachment(key);
+  if (record?.peer) removeAttachment(record.peer);
 }
 
 /** As it was at ADD, whatever the configuration says now. */

@@ -63,7 +63,8 @@ function validIn(value: unknown): Valid[] {
   throw new CniError(CODE.config, 'cni.dev/valid-attachments: missing or no list of {containerID, ifname}');
 }
 
-function remove(context: CniContext, record: AttachmentRecord): void {
+/** Takes an attachment back by its record alone. */
+export function remove(context: CniContext, record: AttachmentRecord): void {
   const request = requestOf(record);
   if (record.kind === 'dns') removeChained(request);
   else del(context, request);

@@ -105,14 +105,17 @@ function throughGateway(ifname: string, { address, gateway }: WiredIp): string[]
   ];
 }
 
-/** Without a gateway of its own a route goes through the first address's of its family; without any it is the link's. */
+/**
+ * Without a gateway of its own a route goes through the first address's of its family; without any it is the link's. Appended: where
+ * another interface has such a route already, that one is used as long as it is there, as with the stock plugins.
+ */
 function routeCommand(ifname: string, ips: readonly WiredIp[], route: WiredRoute): string {
   const { dst, gw, mtu, advmss, priority, table, scope } = route;
   const same = ips.filter(({ address }) => isIPv6(address) === isIPv6(dst));
   const via = gw ?? same.find(({ gateway }) => gateway)?.gateway;
   const option = (name: string, value: number | undefined): string => (value ? ` ${name} ${Number(value)}` : '');
   return (
-    `route replace ${word(dst)}${via && scope !== 253 ? ` via ${word(via)}` : ''} dev ${ifname}` +
+    `route append ${word(dst)}${via && scope !== 253 ? ` via ${word(via)}` : ''} dev ${ifname}` +
     `${option('scope', scope)}${option('mtu', mtu)}${option('advmss', advmss)}` +
     `${option('metric', priority)}${option('table', table)}`
   );

@@ -39,6 +39,17 @@ export interface AttachmentRecord extends Key {
   /** Files with the container's names, and the networks whose dnsmasq reads them. */
   names: { files: string[]; networks: string[] };
   result: Result | null;
+  /** The host's own interface beside a macvlan one, to reach it. */
+  shim?: Shim;
+  /** The other end of a pair between two containers: one goes with the other. */
+  peer?: Key;
+}
+
+/** An interface of the host on the same master, shared by all macvlan containers there that want one. */
+export interface Shim {
+  link: string;
+  /** Without prefix length. */
+  addresses: string[];
 }
 
 const fileOf = ({ network, id, ifname }: Key): string => join(ATTACHMENTS, network, `${id}:${ifname}.json`);
