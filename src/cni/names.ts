@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import type { NetworkConfig } from '../config/types.ts';
 import { contains } from '../plan/ipv4.ts';
 import { dnsName } from '../plan/names.ts';
-import { namesDir, RESOLV_CONF, UPSTREAMS } from '../plan/paths.ts';
+import { claimFile, namesDir, RESOLV_CONF, runningRecord, UPSTREAMS } from '../plan/paths.ts';
 import { parseResolvConf, upstreams } from '../plan/resolv-conf.ts';
 import { bare, isIPv6 } from '../plan/wiring.ts';
 import type { AttachmentRecord, Key } from '../state/attachments.ts';
-import { holderOfName } from '../state/names.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
 import type { Conf } from './conf.ts';
@@ -46,12 +45,18 @@ export function publishNames(
   ips: Result['ips'],
 ): AttachmentRecord['names'] {
   const directory = namesDir(network.domain);
-  const free = names.filter((name) => holderOfName(network.domain, name) === null);
+  const free = names.filter((name) => !isTaken(network.domain, name));
   const text = hostsLines(free, network.domain, ips);
   if (text === '') return { files: [], networks: [] };
   const file = join(directory, `${key.id}:${key.ifname}`);
   ensureText(file, text);
   return { files: [file], networks: [network.name] };
+}
+
+/** Whether an LXC container that runs has the name. */
+function isTaken(domain: string, name: string): boolean {
+  const holder = readText(claimFile(domain, name)) ?? '';
+  return holder !== '' && readText(runningRecord(holder)) !== null;
 }
 
 /** Takes them back. */
