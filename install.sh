@@ -323,6 +323,9 @@ put_everything() {
   units=/etc/systemd/system
   case $prefix in /usr | /usr/local) units=$prefix/lib/systemd/system ;; esac # systemd.unit(5), "Unit File Load Path"
   for unit in nethooks.service nethooks-dnsmasq@.service; do put 644 "$units/$unit" with_prefix "templates/$unit"; done
+  for page in docs/*.[58]; do
+    if [ -f "$page" ]; then put 644 "$prefix/share/man/man${page##*.}/${page##*/}" with_prefix "$page"; fi
+  done
   make_dir /var/log/nethooks
   # What runs by itself comes after what it runs.
   put 644 /etc/dhcp/dhclient-enter-hooks.d/nethooks with_prefix hooks/dhclient-enter-hook

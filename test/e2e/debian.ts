@@ -34,7 +34,7 @@ export interface DebianHost {
 }
 
 /** What a release consists of, for install.sh to find in its own directory. */
-const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'hooks', 'templates', 'dist'];
+const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'docs', 'hooks', 'templates', 'dist'];
 
 /**
  * Boots a fresh system with a release of this checkout in /root/nethooks. Its interfaces are the throwaway host's: eth0 with a

@@ -6,7 +6,7 @@ import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { createContainer, describeLab, labHost, sh, snapshot, writeFile } from '../lab/lab.ts';
 
 /** A release: what is in it besides the sources. */
-const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'hooks', 'templates', 'dist'];
+const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'docs', 'hooks', 'templates', 'dist'];
 const CONFIG = '/etc/nethooks/nethooks.ini';
 const MANIFEST = '/var/lib/nethooks/install/manifest';
 
@@ -26,7 +26,7 @@ const files = () =>
     host,
     `cd /
 list() { find $places -xdev ! -path run/xtables.lock ! -path 'run/internet*' ! -path 'run/lxc*' "$@" 2>/dev/null || true; }
-places='etc usr/lib/nethooks usr/sbin/nethooks usr/lib/systemd/system usr/local/lib/nethooks usr/local/lib/systemd usr/local/sbin run
+places='etc usr/lib/nethooks usr/sbin/nethooks usr/lib/systemd/system usr/share/man/man5 usr/share/man/man8 usr/local/lib/nethooks usr/local/lib/systemd usr/local/sbin usr/local/share/man run
 var/lib/nethooks var/lib/cni var/log/nethooks opt/nethooks'
 list -type f -exec sha256sum {} + | sort
 list -printf '%p %y %m %U:%G %l\\n' | sort
@@ -200,13 +200,13 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
   it('--destdir: files as for a package, without root, and nothing else', async () => {
     await sh(host, 'chmod 755 /root');
     const user = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const argv = [...user, './install.sh', '--destdir', '/tmp/new/pkg', '--no-apt'];
-    for (const last of [/write \/tmp\/new\/pkg\/etc\/network\/if-up\.d\/nethooks\n/, /^$/]) {
+    const argv = [...user, './install.sh', '--destdir', '/var/tmp/new/pkg', '--no-apt'];
+    for (const last of [/write \/var\/tmp\/new\/pkg\/etc\/network\/if-up\.d\/nethooks\n/, /^$/]) {
       const { code, stdout, stderr } = await host.run(argv, { cwd: '/root/release' });
       expect(code, stderr).toBe(0);
       expect(stdout).toMatch(last);
     }
-    expect(await sh(host, 'cd /tmp/new/pkg && find . ! -type d | sort')).toBe(
+    expect(await sh(host, "cd /var/tmp/new/pkg && find . ! -type d ! -path '*/man/*' | sort")).toBe(
       [
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
@@ -220,7 +220,7 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
         '',
       ].join('\n'),
     );
-    await sh(host, 'rm -r /tmp/new; chmod 700 /root');
+    await sh(host, 'rm -r /var/tmp/new; chmod 700 /root');
   });
 
   it.each(
