@@ -114,7 +114,7 @@ export function describe(step: Step): string[] {
     case 'resolver':
       return [
         step.action === 'set'
-          ? `${step.how}: ask ${step.address} (${step.bridge}) for ${step.domains.join(', ')}`
+          ? `${step.how}: ask ${step.address} (${step.bridge}) for ${step.domains.join(', ') || 'every name'}`
           : `${step.how}: no longer ask ${step.address} (${step.bridge})`,
       ];
   }

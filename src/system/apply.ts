@@ -78,7 +78,9 @@ function apply({ exec, wait }: Applying, step: Step): Promise<void> | undefined 
 
 async function takeBack(how: Applying, step: Step): Promise<void> {
   try {
-    await apply(how, invert(step));
+    // Half of the step may never have been done: what cannot be undone must not keep the rest from it (ip(8), -force).
+    if (step.kind === 'ip') batch(how.exec, step.undo, ['-force']);
+    else await apply(how, invert(step));
   } catch (error) {
     how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
   }
@@ -96,7 +98,9 @@ function invert(step: Step): Step {
     case 'bridge-netfilter':
       return { kind: 'ip', commands: [], undo: [] };
     case 'rules':
-      return { ...step, action: step.action === 'delete' ? 'append' : 'delete' };
+      if (step.action !== 'delete') return { ...step, action: 'delete' };
+      // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
+      return { ...step, action: 'insert', rules: [...step.rules].reverse() };
     case 'file':
       return { ...step, content: step.before, before: step.content };
     case 'dnsmasq':
@@ -107,8 +111,8 @@ function invert(step: Step): Step {
   }
 }
 
-function batch(exec: Exec, commands: string[]): void {
-  if (commands.length > 0) must(exec, 'ip', ['-batch', '-'], { input: `${commands.join('\n')}\n` });
+function batch(exec: Exec, commands: string[], options: string[] = []): void {
+  if (commands.length > 0) must(exec, 'ip', [...options, '-batch', '-'], { input: `${commands.join('\n')}\n` });
 }
 
 /** The module comes switched on for every bridge of the host, which would change other people's: off again at once. */

@@ -46,9 +46,12 @@ const ENVIRONMENT = {
   LC_ALL: 'C',
 };
 
+/** For each program after the deadline: what had been done by then is taken back by programs too, and those take some ms. */
+const GRACE_MS = 200;
+
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */
 export function execUntil(deadline: number): Exec {
-  const left = (): number => Math.max(1, Math.floor(deadline - performance.now()));
+  const left = (): number => Math.max(GRACE_MS, Math.floor(deadline - performance.now()));
   const exec: Exec = (command, args, { input, fd, env } = {}) => {
     const result = spawnSync(command, args, {
       env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT,
@@ -81,7 +84,8 @@ function startProgram(command: string, args: readonly string[], timeout: number)
       const bytes = Buffer.alloc(4096);
       const stderr = bytes.toString('utf8', 0, readSync(errors, bytes, 0, bytes.length, 0));
       closeSync(errors);
-      resolve({ code, stdout: '', stderr });
+      if (child.killed) reject(tooLate(command, args));
+      else resolve({ code, stdout: '', stderr });
     });
   });
 }
@@ -91,9 +95,12 @@ const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 function startFailure(command: string, args: readonly string[], cause: NodeJS.ErrnoException): NethooksError {
   if (cause.code === 'ENOENT') return new NethooksError(missing(command), 1, { cause });
-  if (cause.code === 'ETIMEDOUT') return new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`);
+  if (cause.code === 'ETIMEDOUT') return tooLate(command, args);
   return new NethooksError(`${command}: ${cause.message}`, 1, { cause });
 }
+
+const tooLate = (command: string, args: readonly string[]): NethooksError =>
+  new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`);
 
 /** The result of a program that must succeed. Throws NethooksError with the program's own words otherwise. */
 export function must(exec: Exec, command: string, args: readonly string[], options?: ExecOptions): ExecResult {

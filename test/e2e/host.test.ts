@@ -511,6 +511,31 @@ describeLab('the host', () => {
       await stop();
     });
 
+    it('ip, in the middle of what it was to do', async () => {
+      await up(BR0);
+      const state = await traces();
+      await writeConfig(host, BR0.replace('10.0.0.1', '10.7.0.1'));
+      const script = 'case "$*" in "-batch -") head -n 1 | /usr/bin/ip -batch -; exit 1 ;; esac; exec /usr/bin/ip "$@"';
+      await writeFile(host, '/usr/local/sbin/ip', `#!/bin/sh\n${script}\n`, '755');
+      expect((await nethooks('up')).code).toBe(1);
+      await mended('ip');
+      expect(await traces()).toBe(state);
+      await up(BR0);
+    });
+
+    it('nft, in a down', async () => {
+      await sh(host, 'iptables -P FORWARD DROP; nethooks up');
+      await start();
+      const state = await traces();
+      await failing('nft', '*-f*');
+      expect((await nethooks('down')).code).toBe(1);
+      await mended('nft');
+      expect(await traces()).toBe(state);
+      await works();
+      await stop();
+      await sh(host, 'iptables -P FORWARD ACCEPT; nethooks up');
+    });
+
     it('the next up is as if nothing had been', async () => {
       await up(changed);
       await down('--files');
