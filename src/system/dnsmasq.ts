@@ -39,8 +39,10 @@ export async function startDnsmasq(exec: Exec, { network, directories }: Dnsmasq
     ? ['systemctl', 'restart', ...(wait ? [] : ['--no-block']), unit(network)]
     : ['dnsmasq', '-C', dnsmasqConf(network)];
   const result = await exec.start(command as string, args);
-  if (result.code !== 0)
-    throw new NethooksError(failure(command as string, args, result) + whoHolds(network, result.stderr));
+  if (result.code === 0) return;
+  const words = underSystemd() ? lastWords(exec, network) : result.stderr;
+  const said = failure(command as string, args, { ...result, stderr: words || result.stderr });
+  throw new NethooksError(said + whoHolds(network, words));
 }
 
 /** Stops a network's dnsmasq and waits until it has gone. */
@@ -74,6 +76,12 @@ export function reloadDnsmasq(network: string): void {
 }
 
 const unit = (network: string): string => `nethooks-dnsmasq@${network}.service`;
+
+/** What dnsmasq said when it failed as a service; systemctl only knows that it did. */
+function lastWords(exec: Exec, network: string): string {
+  const { stdout } = exec('journalctl', ['--quiet', '--output=cat', '--lines=10', `--unit=${unit(network)}`]);
+  return /^dnsmasq: failed .*/m.exec(stdout)?.[0] ?? '';
+}
 
 /** Who has a port that dnsmasq could not get, and the way out. */
 function whoHolds(network: string, words: string): string {
