@@ -4,6 +4,7 @@ import type { HostFacts } from '../plan/facts.ts';
 import { type HostRecord, type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host.ts';
 import type { Plan } from '../plan/step.ts';
 import { readRecord, writeRecord } from '../state/record.ts';
+import { stranded } from '../state/stranded.ts';
 import { type Applying, applySteps } from './apply.ts';
 import type { Exec } from './exec.ts';
 import { gatherFacts } from './facts.ts';
@@ -25,6 +26,7 @@ export function planChange(
   const wish = change.wish(record);
   const facts = gatherFacts(exec, wish.networks, record.networks);
   const plan = planHost(wish, facts, record);
+  plan.warnings.push(...stranded(wish.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
   return { plan, facts, record, wish };
 }

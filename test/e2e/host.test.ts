@@ -324,11 +324,15 @@ describeLab('the host', () => {
       await up(BR0);
     });
 
-    it('a container takes a new address with it at its next start', async () => {
+    it('a container takes a new address at its next start, and up says that it should have one', async () => {
       await start();
+      await writeConfig(host, BR0.replace('10.0.0.1', '10.7.0.1'));
+      expect((await nethooks('up')).stderr).toBe(
+        'nethooks: container test runs with 10.0.0.2, but br0 is 10.7.0.0/24 now: restart it\n',
+      );
       await stop();
-      await up(BR0.replace('10.0.0.1', '10.7.0.1'));
       await start();
+      expect((await nethooks('up')).stderr).toBe('');
       expect(await resolved('test.lxc')).toMatch(/^10\.7\.0\.\d+$/);
       await works();
       const kept = 'ls /var/lib/cni/networks/br0; cat /run/nethooks/dnsmasq/br0/dhcp-hosts/*';
