@@ -5,6 +5,7 @@ import { change, TABLE } from '../plan/firewall.ts';
 import { parseListing } from '../plan/nft-listing.ts';
 import { localnetNote } from '../plan/paths.ts';
 import { elementsOf, type Policy, type PolicyElements, PolicySets } from '../plan/policy.ts';
+import { needsLocalnet } from '../plan/publishing.ts';
 import { type Exec, type ExecResult, failure } from '../system/exec.ts';
 import { ensureText, readText } from '../system/files.ts';
 import { forgetConnections } from './connections.ts';
@@ -88,12 +89,12 @@ function bridgeCalls(bridge: string, hook: 'iptables' | 'ip6tables' = 'iptables'
   );
 }
 
-/** What publishing needs of the bridge, beside rules. */
-function openBridge({ network, publish, port }: Policy): void {
-  // Packets from 127.0.0.1 leave over the bridge, and their answers come back over it (ip-sysctl, route_localnet).
-  const local = publish.some(({ hostAddress }) => hostAddress === null || hostAddress.startsWith('127.'));
-  // Noted, so that it is taken back (localnet.ts).
-  if (local && ensure(`/proc/sys/net/ipv4/conf/${network}/route_localnet`)) ensureText(localnetNote(network), '');
+/** What publishing needs of the bridge, beside rules (publishing.ts). */
+function openBridge(policy: Policy): void {
+  const { network, publish, port } = policy;
+  // Noted, so that it is taken back.
+  if (needsLocalnet(policy) && ensure(`/proc/sys/net/ipv4/conf/${network}/route_localnet`))
+    ensureText(localnetNote(network), '');
   // Where bridged packets are translated, the container's own go back through the port they came from.
   if (publish.length > 0 && port !== null && bridgeCalls(network)) {
     const name = readdirSync(`/sys/class/net/${network}/brif`).find(

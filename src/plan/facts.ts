@@ -17,6 +17,10 @@ export interface LinkFact {
   addresses: string[];
   /** Of a bridge: whether what it passes on goes through the IP hooks of netfilter, IPv4 and IPv6. */
   filtersBridged: boolean;
+  /** ifindex. */
+  index: number;
+  /** Of a bridge's port: whether it sends back what came in by it. */
+  hairpin: boolean;
 }
 
 export interface RouteFact {
@@ -51,10 +55,12 @@ export interface HostFacts {
   ipForward: string;
   /** `nft list table inet nethooks`; null when there is no such table. */
   nft: string | null;
+  /** Whether what any bridge passes on goes through the IP hooks (net.bridge.bridge-nf-call-iptables). */
+  filtersAllBridges: boolean;
   /** Whether the kernel has br_netfilter, built in or loaded. */
   bridgeNetfilter: boolean;
-  /** Bridges whose route_localnet we set. */
-  localnet: string[];
+  /** Bridges whose route_localnet is on, and those where that is our doing. */
+  localnet: { on: string[]; noted: string[] };
   /** What running containers should have in the table. */
   policies: Policy[];
   /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */

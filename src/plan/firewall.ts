@@ -2,9 +2,9 @@
 import type { NetworkConfig } from '../config/types.ts';
 import type { HostFacts, LinkFact } from './facts.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
-import { planLocalnetDown } from './localnet.ts';
 import { parseListing } from './nft-listing.ts';
 import { elementsOf, PolicySets } from './policy.ts';
+import { planPublishing } from './publishing.ts';
 import type { Step } from './step.ts';
 
 export const TABLE = 'inet nethooks';
@@ -140,14 +140,14 @@ export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[
   const guarded = guardedBridges(networks, facts);
   const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
   const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
-  return [...nft, ...planIsolation(networks, facts), ...planLocalnetDown(networks, facts)];
+  return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
 
 /** Removes the table; what keeps containers apart that still run stays until they are gone. */
 export function planFirewallDown(facts: HostFacts): Step[] {
   if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
   const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
-  return [...nft, ...planIsolation([], facts), ...planLocalnetDown([], facts)];
+  return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
 }
 
 /** Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction. */

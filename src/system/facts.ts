@@ -32,7 +32,8 @@ export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkC
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     nft: readTable(exec),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
-    localnet: filesIn(dirname(localnetNote('-'))),
+    filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
+    localnet: readLocalnet(links),
     policies: [...livePolicies(), ...attachedPolicies()],
     iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
@@ -70,7 +71,12 @@ interface IpLink {
   flags: string[];
   ifalias?: string;
   master?: string;
-  linkinfo?: { info_kind?: string; info_data?: { nf_call_iptables?: number; nf_call_ip6tables?: number } };
+  ifindex: number;
+  linkinfo?: {
+    info_kind?: string;
+    info_data?: { nf_call_iptables?: number; nf_call_ip6tables?: number };
+    info_slave_data?: { hairpin?: boolean };
+  };
   addr_info: { family?: string; local?: string; prefixlen?: number }[];
 }
 
@@ -87,8 +93,16 @@ export function readLinks(exec: Exec): LinkFact[] {
     addresses: link.addr_info
       .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    index: link.ifindex,
+    hairpin: link.linkinfo?.info_slave_data?.hairpin === true,
     filtersBridged: link.linkinfo?.info_data?.nf_call_iptables === 1 && link.linkinfo.info_data.nf_call_ip6tables === 1,
   }));
+}
+
+function readLocalnet(links: LinkFact[]): HostFacts['localnet'] {
+  const isOn = (name: string) => readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1';
+  const bridges = links.filter(({ kind }) => kind === 'bridge').map(({ name }) => name);
+  return { on: bridges.filter(isOn), noted: filesIn(dirname(localnetNote('-'))) };
 }
 
 /**

@@ -182,12 +182,28 @@ describeLab('policies on a running host', () => {
   });
 
   it('containers stay apart when the network goes down under them', async () => {
+    const web = policy({
+      publish: [publish(8080)],
+      port: Number(await must(host, ['cat', '/sys/class/net/veth-c2/ifindex'])),
+    });
+    await writeFile(
+      host,
+      '/run/nethooks/containers/web.json',
+      JSON.stringify({ name: 'web', pid: 1, started: null, attachments: [], policy: web }),
+    );
+    await driver.apply(host, null, web);
     await must(host, ['nethooks', 'down']);
     expect(await must(host, ['nethooks', 'down'])).toBe('nothing to change\n');
     expect(await ask(host, 'c2', ['tcp 10.0.0.3:80'])).toEqual({ 'tcp 10.0.0.3:80': 'silence' });
     expect(await ask(host, 'host', ['tcp 10.0.0.3:80'])).toEqual({ 'tcp 10.0.0.3:80': '80 10.0.0.1' });
+    // Up again, with all that published ports need under a container that runs: for itself too, and for 127.0.0.1.
+    await sh(host, 'ip link set veth-c2 type bridge_slave hairpin off');
     await must(host, ['nethooks', 'up']);
     expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
+    expect(await ask(host, 'host', ['tcp 127.0.0.1:8080'])).toEqual({ 'tcp 127.0.0.1:8080': '80 10.0.0.1' });
+    expect(await ask(host, 'c2', ['tcp 192.0.2.2:8080'])).toEqual({ 'tcp 192.0.2.2:8080': '80 10.0.0.1' });
+    await driver.apply(host, web, null);
+    await sh(host, 'rm /run/nethooks/containers/*.json');
   });
 
   it('isolated containers do not meet over IPv6 either', async () => {

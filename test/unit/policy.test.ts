@@ -125,7 +125,14 @@ const network = (name: string, index: number, icc = true) =>
 const bridge = (name: string, filtersBridged: boolean, alias = 'nethooks') =>
   ({ name, alias, filtersBridged, up: true }) as LinkFact;
 const facts = (rest: Partial<HostFacts>) =>
-  ({ links: [], nft: null, bridgeNetfilter: true, policies: [], localnet: [], ...rest }) as unknown as HostFacts;
+  ({
+    links: [],
+    nft: null,
+    bridgeNetfilter: true,
+    policies: [],
+    localnet: { on: [], noted: [] },
+    ...rest,
+  }) as unknown as HostFacts;
 const script = (networks: NetworkConfig[], given: Partial<HostFacts>): string =>
   planFirewall(networks, facts(given))
     .map((step) => (step.kind === 'nft' ? step.script : ''))
@@ -245,9 +252,15 @@ describe('what goes down while containers run', () => {
   });
 
   it('gives route_localnet back on a bridge that stays', () => {
-    expect(down([bridge('br0', false)], { localnet: ['br0'] })).toEqual([expect.any(String), 'sysctl', 'file']);
-    expect(down([], { localnet: ['br0'] })).toEqual([expect.any(String), 'file']);
-    expect(script([network('br0', 0)], { localnet: ['br0'] })).toBe(script([network('br0', 0)], {}));
+    expect(down([bridge('br0', false)], { localnet: { on: ['br0'], noted: ['br0'] } })).toEqual([
+      expect.any(String),
+      'sysctl',
+      'file',
+    ]);
+    expect(down([], { localnet: { on: [], noted: ['br0'] } })).toEqual([expect.any(String), 'file']);
+    expect(script([network('br0', 0)], { localnet: { on: ['br0'], noted: ['br0'] } })).toBe(
+      script([network('br0', 0)], {}),
+    );
   });
 });
 
