@@ -1,0 +1,146 @@
+/** What a plan makes of hosts that no throwaway host can be: with hardware in a bridge, with all sorts of firewalls. */
+import { describe, expect, it } from 'vitest';
+import { resolve } from '../../src/config/resolve.ts';
+import type { NetworkConfig } from '../../src/config/types.ts';
+import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/bridge.ts';
+import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
+import { EMPTY_RECORD, type HostRecord, planHost, recordAfter } from '../../src/plan/host.ts';
+import { planRules } from '../../src/plan/rules.ts';
+
+const network = (name = 'br0', values: object = {}): NetworkConfig =>
+  resolve({ network: { [name]: { address: '10.0.0.1/24', ...values } } }).networks[0] as NetworkConfig;
+
+const link = (name: string, values: Partial<LinkFact> = {}): LinkFact => ({
+  name,
+  kind: '',
+  mac: '02:00:00:00:00:01',
+  mtu: 1500,
+  up: true,
+  alias: '',
+  master: '',
+  addresses: [],
+  filtersBridged: false,
+  index: 1,
+  hairpin: false,
+  ...values,
+});
+
+const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
+  links: [],
+  routes: [],
+  defaultDevice: 'eth0',
+  ipForward: '0',
+  nft: null,
+  bridgeNetfilter: false,
+  filtersAllBridges: false,
+  localnet: { on: [], noted: [] },
+  policies: [],
+  iptables: [],
+  files: {},
+  dnsmasq: {},
+  resolver: { kind: 'file', text: null, link: null, told: {} },
+  upstreams: [],
+  lxcVersion: null,
+  ...values,
+});
+
+describe('a bridge of somebody else', () => {
+  const bridge = link('br0', { kind: 'bridge' });
+  const refusals = (links: LinkFact[], more: Partial<HostFacts> = {}, values: object = {}) =>
+    planBridge(network('br0', values), facts({ links, ...more }), { stale: [], going: [] }).refusals;
+
+  it.each(['', 'vlan', 'bond', 'wlan', 'vxlan'])('with a port of kind "%s" leads to a LAN: no DHCP there', (kind) => {
+    const port = link('port0', { kind, master: 'br0' });
+    expect(refusals([bridge, port])).toEqual([
+      'network br0: bridge br0 leads to a network of others (port0 is a port of it), whose machines our DHCP server would answer; allowed: a bridge of its own, or dhcp = false',
+    ]);
+    expect(refusals([bridge, port], {}, { dhcp: false })).toEqual([]);
+  });
+
+  it('with containers and virtual machines on it is one like ours', () => {
+    expect(refusals([bridge, link('veth0', { kind: 'veth', master: 'br0' })])).toEqual([]);
+    expect(refusals([bridge, link('tap0', { kind: 'tun', master: 'br0' })])).toEqual([]);
+    expect(refusals([bridge, link('eth0')])).toEqual([]);
+  });
+
+  it('over which the default route goes leads to a LAN', () => {
+    expect(refusals([bridge], { defaultDevice: 'br0' })[0]).toContain('(the default route goes over it)');
+  });
+
+  it('of ours may get hardware later: whoever did that meant it', () => {
+    expect(refusals([{ ...bridge, alias: ALIAS }, link('eth1', { master: 'br0' })])).toEqual([]);
+  });
+
+  it('loses only addresses that are ours', () => {
+    const links = [{ ...bridge, addresses: ['10.0.0.1/24', '192.168.1.1/24'] }, link('eth1', { master: 'br0' })];
+    expect(planBridgeDown('br0', ['10.0.0.1/24'], facts({ links }))).toMatchObject({
+      steps: [{ commands: ['addr del 10.0.0.1/24 dev br0'] }],
+      warnings: [],
+    });
+    expect(planBridgeDown('br0', [], facts({ links })).steps).toEqual([]);
+  });
+});
+
+describe('rules in a firewall of somebody else', () => {
+  const lines = (...filter: string[]) => filter.map((line) => ({ table: 'filter', line }));
+  const chains = (...filter: string[]) =>
+    planRules([network()], facts({ iptables: lines(...filter) })).flatMap((step) =>
+      step.kind === 'rules' ? step.rules.filter(({ table }) => table === 'filter').map(({ chain }) => chain) : [],
+    );
+  const [input, forward] = [
+    ['INPUT', 'INPUT', 'INPUT'],
+    ['FORWARD', 'FORWARD'],
+  ];
+
+  it.each([
+    [
+      'accepts',
+      [':INPUT ACCEPT [0:0]', ':FORWARD ACCEPT [0:0]', '-A INPUT -p tcp -j DROP', '-A FORWARD -i eth1 -j DROP'],
+      [],
+    ],
+    ['drops by policy', [':INPUT ACCEPT [0:0]', ':FORWARD DROP [0:0]'], forward],
+    ['drops what comes in', [':INPUT DROP [0:0]', ':FORWARD ACCEPT [0:0]'], input],
+    ['rejects by rule', [':FORWARD ACCEPT [0:0]', '-A FORWARD -j REJECT --reject-with icmp-host-prohibited'], forward],
+    ['says why', ['-A INPUT -m comment --comment "nobody else, please" -j DROP'], input],
+    ["is Docker's", [':FORWARD DROP [0:0]', '-A FORWARD -j DOCKER-USER'], ['DOCKER-USER', 'DOCKER-USER']],
+    ["was Docker's", [':FORWARD DROP [0:0]', ':DOCKER-USER - [0:0]'], forward],
+  ])('that %s', (_what, filter, expected) => {
+    expect(chains(...filter).sort()).toEqual(expected);
+  });
+
+  it('are told from others with a comment like ours', () => {
+    const others = '-A FORWARD -s 10.0.0.0/8 -m comment --comment nethooks-like -j ACCEPT';
+    const ours = '-A FORWARD -i br7 -m comment --comment nethooks -j ACCEPT';
+    const steps = planRules([network('br0', { dhcp: false })], facts({ iptables: lines(others, ours) }));
+    expect(steps).toMatchObject([
+      { action: 'delete', rules: [{ match: '-i br7 -m comment --comment nethooks -j ACCEPT' }] },
+    ]);
+  });
+});
+
+describe('forwarding', () => {
+  const wish = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
+  const none = { ...wish, networks: [] };
+  const sysctl = (record: HostRecord, links: LinkFact[]) =>
+    planHost(none, facts({ links, ipForward: '1' }), record).steps.filter((step) => step.kind === 'sysctl');
+  const docker = link('docker0', { kind: 'bridge' });
+  const recorded = (links: LinkFact[]) => {
+    const before = facts({ links });
+    return recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+  };
+
+  it('goes back to what it was', () => {
+    expect(sysctl(recorded([]), [link('br0', { kind: 'bridge', alias: ALIAS })])).toMatchObject([{ value: '0' }]);
+    expect(sysctl(recorded([docker]), [docker])).toMatchObject([{ value: '0' }]);
+  });
+
+  it('stays for a bridge that came meanwhile', () => {
+    expect(sysctl(recorded([]), [docker])).toEqual([]);
+  });
+
+  it('stays when it was on', () => {
+    const before = facts({ ipForward: '1' });
+    const record = recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+    expect(sysctl(record, [])).toEqual([]);
+  });
+});
