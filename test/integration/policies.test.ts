@@ -206,6 +206,21 @@ describeLab('policies on a running host', () => {
     await sh(host, 'rm /run/nethooks/containers/*.json');
   });
 
+  it("published ports answer where somebody's firewall drops what is forwarded", async () => {
+    await must(host, ['iptables', '-P', 'FORWARD', 'DROP']);
+    await must(host, ['nethooks', 'up']);
+    const web = policy({ publish: [publish(8080)] });
+    await driver.apply(host, null, web);
+    expect(await ask(host, 'internet', ['tcp 192.0.2.2:8080'])).toEqual({ 'tcp 192.0.2.2:8080': '80 192.0.2.1' });
+    expect(await ask(host, 'c3', ['tcp 192.0.2.2:8080', 'tcp 10.0.0.2:80'])).toEqual({
+      'tcp 192.0.2.2:8080': '80 10.0.0.1',
+      'tcp 10.0.0.2:80': 'silence',
+    });
+    await driver.apply(host, web, null);
+    await must(host, ['iptables', '-P', 'FORWARD', 'ACCEPT']);
+    await must(host, ['nethooks', 'up']);
+  });
+
   it('isolated containers do not meet over IPv6 either', async () => {
     const address = (await sh(host, 'ip -n c3 -6 -br address show dev eth0 scope link')).split(/\s+/)[2]?.split('/')[0];
     const ping = ['ip', 'netns', 'exec', 'c2', 'ping', '-c', '1', '-W', '1', `${address}%eth0`];
