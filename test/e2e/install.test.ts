@@ -379,6 +379,7 @@ case $* in *install*) mv /usr/sbin/nft.gone /usr/sbin/nft; echo "$*" >/run/apt-c
         `mkdir /home/builder/nethooks
 cd /home/builder/nethooks
 cp -a "$@" .
+touch -d 2001-02-03 package-lock.json # older than the modules, or npm would fetch them anew
 chown -R builder: .`,
         ['install.sh', 'build.mjs', 'package.json', 'package-lock.json', 'hooks', 'templates', 'src'].map((path) =>
           resolve(path),
