@@ -74,13 +74,16 @@ export function execUntil(deadline: number): Exec {
 function startProgram(command: string, args: readonly string[], timeout: number): Promise<ExecResult> {
   return new Promise((resolve, reject) => {
     const errors = openSync('/run', O_TMPFILE | constants.O_RDWR, 0o600);
-    const options = { env: ENVIRONMENT, cwd: '/', timeout, killSignal: 'SIGKILL' as const };
-    const child = spawn(command, args, { ...options, stdio: ['ignore', 'ignore', errors] });
+    const child = spawn(command, args, { env: ENVIRONMENT, cwd: '/', stdio: ['ignore', 'ignore', errors] });
+    // Not spawn's own timeout: node goes on waiting for it after a program that is not there.
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeout);
     child.once('error', (error) => {
+      clearTimeout(timer);
       closeSync(errors);
       reject(startFailure(command, args, error));
     });
     child.once('exit', (code) => {
+      clearTimeout(timer);
       const bytes = Buffer.alloc(4096);
       const stderr = bytes.toString('utf8', 0, readSync(errors, bytes, 0, bytes.length, 0));
       closeSync(errors);
