@@ -1,25 +1,39 @@
 /** `nethooks config check|show|init`. */
+import { dirname } from 'node:path';
 import template from '../../templates/nethooks.ini.mustache' with { type: 'text' };
+import { resolveContainer } from '../config/container.ts';
 import { loadConfig } from '../config/load.ts';
 import { defaultRanges } from '../config/resolve.ts';
-import type { Config, NetworkConfig } from '../config/types.ts';
+import type { Config, NameDefaults, NetworkConfig } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import { freeBridge, freeSubnet } from '../plan/free-subnet.ts';
-import { CONFIG_DIR, CONFIG_FILE } from '../plan/paths.ts';
+import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../plan/paths.ts';
 import { fill } from '../plan/template.ts';
 import { execUntil } from '../system/exec.ts';
 import { readLinks, readRoutes } from '../system/facts.ts';
-import { readText, writeAtomically } from '../system/files.ts';
+import { filesIn, readText, writeAtomically } from '../system/files.ts';
 import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
 export async function check(file: string | undefined): Promise<number> {
   const { source, networks } = loadConfig(file);
+  if (file === undefined) checkContainers();
   console.log(
     `${source}: ok, ${networks.length} network${networks.length === 1 ? '' : 's'}: ${networks.map(({ name }) => name).join(', ')}`,
   );
   return EXIT.ok;
+}
+
+/** @throws NethooksError with every problem of every container's file */
+function checkContainers(): void {
+  const directory = dirname(containerFile('-'));
+  const names = filesIn(directory).flatMap((name) => (name.endsWith('.ini') ? [name.slice(0, -'.ini'.length)] : []));
+  const problems = names.flatMap((name) => {
+    const { problems: found } = resolveContainer(name, { text: readText(containerFile(name)), words: [] });
+    return found.map(({ message }) => message);
+  });
+  if (problems.length > 0) throw new NethooksError(problems.join('\n'));
 }
 
 /** Prints the configuration as nethooks understands it. */
@@ -52,7 +66,7 @@ export async function init({ print }: { print?: boolean }): Promise<number> {
   return EXIT.ok;
 }
 
-function asIni({ source, host, networks }: Config): string {
+function asIni({ source, host, containers, networks }: Config): string {
   const section = (name: string, values: Record<string, string>): string[] => [
     `[${name}]`,
     ...Object.entries(values).map(([key, value]) => `${key} = ${value}`),
@@ -61,11 +75,22 @@ function asIni({ source, host, networks }: Config): string {
   return [
     `; ${source}, with every default`,
     '',
-    ...section('host', { ...host }),
+    ...section('host', {
+      ...host,
+      ...told(containers),
+      'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
+      'publish-address': containers.publishAddress,
+    }),
     ...networks.flatMap((network) => section(`network.${network.name}`, keys(network))),
   ]
     .join('\n')
     .trimEnd();
+}
+
+function told({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
+  const hosts = extraHost.map(({ name, address }) => `${name}:${address}`);
+  const lists = { dns, 'dns-search': dnsSearch, 'dns-option': dnsOption, 'extra-host': hosts };
+  return Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, list.join(', ')]));
 }
 
 function keys(network: NetworkConfig): Record<string, string> {
@@ -75,12 +100,13 @@ function keys(network: NetworkConfig): Record<string, string> {
     uplinks: network.uplinks === '*' ? '*' : network.uplinks.join(', '),
     masquerade: String(network.masquerade),
     domain: network.domain,
-    dns: String(network.dns),
+    ...told(network.containers),
+    dns: network.containers.dns.join(', ') || String(network.dns),
     'dns-upstream': network.dnsUpstream.join(', '),
     dhcp: range(network.dhcp),
     lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
     reserve: range(network.reserve),
-    icc: 'true',
+    icc: String(network.icc),
     mtu: String(network.mtu),
   };
 }

@@ -150,7 +150,9 @@ function readFlags(words: readonly string[], problems: Problem[], where = 'hook 
   const section = readSections(data, faults);
   for (const fault of faults) {
     const value = Array.isArray(fault.value) ? fault.value.join(' ') : fault.value;
-    problems.push(asProblem(fault, `${where}--${fault.key} ${value ?? ''}: ${fault.message}`));
+    const flag =
+      fault.key === undefined ? `--nic ${fault.section.replace('net.', '')}` : `--${fault.key} ${value ?? ''}`;
+    problems.push(asProblem(fault, `${where}${flag}: ${fault.message}`));
   }
   return section;
 }

@@ -121,7 +121,11 @@ function adoptedText(config: Config, hooks: string, wish: ConfigureWish, texts: 
   const first = config.networks[0]?.name as string;
   const moved = mode?.kind === 'bridge' && mode.network === null && own[0] ? { ...mode, network: own[0] } : mode;
   const nics = Object.fromEntries(chosen.filter(([index]) => index !== '0'));
-  return adopted(original, { mode: moved, fallback: own[0] ?? first, networks, nics, hooks, include }, readInclude);
+  return adopted(
+    original,
+    { mode: moved, fallback: own[0] ?? first, networks: config.networks, nics, hooks, include },
+    readInclude,
+  );
 }
 
 /** As Docker: what means an own network does not go with none, the host's or another container's. */

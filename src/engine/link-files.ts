@@ -12,13 +12,14 @@ import { ensureText, readText } from '../system/files.ts';
 /**
  * Brings the file up to date. One that is there stays, even without links: LXC does not start a container whose include is missing.
  * @param configFile the parent's LXC configuration; null when nobody knows
- * @returns whether the running container has another environment now
+ * @returns whether the container, which includes the file, runs with what it said before
  */
 export function writeLinkEnvironment(container: string, links: readonly Link[], configFile: string | null): boolean {
   const path = linkEnvironmentPath(container);
   const before = readText(path);
   if (before === null && links.length === 0) return false;
-  return ensureText(path, linkEnvironmentOf(container, links, configFile)) && before !== null;
+  const changed = ensureText(path, linkEnvironmentOf(container, links, configFile));
+  return changed && configFile !== null && (readText(configFile) ?? '').includes(path);
 }
 
 /** What is to stand in that file. */

@@ -41,6 +41,10 @@ export function reconfigure(
     if (before || made.policy) applyPolicy(exec, before, made.policy, log);
   } catch (error) {
     releasePorts(name, made.fresh);
+    forgetParent(
+      name,
+      (before?.links ?? []).map(({ container }) => container),
+    );
     throw error;
   }
   releasePorts(name, gone(before, made.policy));

@@ -3,6 +3,7 @@
  * is never touched, so that taking the block out gives the file back byte for byte.
  */
 import { NethooksError } from '../errors.ts';
+import { contains } from './ipv4.ts';
 import { withIncludes } from './lxc-config.ts';
 import { withBlock, withoutBlock } from './marked-block.ts';
 import { isSafeName } from './names.ts';
@@ -21,8 +22,7 @@ export interface AdoptWish {
   mode: Mode | null;
   /** The network for interface 0 unless the mode or the file says another. */
   fallback: string;
-  /** Our networks' names. */
-  networks: readonly string[];
+  networks: readonly { name: string; subnet: string }[];
   /** The networks that further interfaces are to be on, by the N of lxc.net.N. */
   nics: Readonly<Record<string, string>>;
   /** The directory of our LXC hooks. */
@@ -90,8 +90,8 @@ export function hookWords(text: string, read: Read): string[] {
   const line = entries(text, read).find(
     ({ key, value }) => key === 'lxc.hook.start-host' && isOurs(value, 'start-host'),
   );
-  const words = (line?.value ?? '').match(/'[^']*'|"[^"]*"|[^\s'"]+/g) ?? [];
-  return words.slice(1).map((word) => (/^(['"]).*\1$/s.test(word) ? word.slice(1, -1) : word));
+  const words = (line?.value ?? '').match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+  return words.slice(1).map((word) => word.replace(/'([^']*)'|"([^"]*)"/g, '$1$2'));
 }
 
 function netLines(text: string, { mode, fallback, networks, nics: further }: AdoptWish, read: Read): string[] {
@@ -102,7 +102,8 @@ function netLines(text: string, { mode, fallback, networks, nics: further }: Ado
   if (mode?.kind === 'container') return [...clear, `lxc.namespace.share.net = ${mode.name}`];
   const first = nics.find(({ index }) => index === 0);
   if (mode === null && first && first.type !== 'veth') return [];
-  const present = first?.link !== undefined && networks.includes(first.link) ? first.link : fallback;
+  const known = (name: string | undefined) => networks.find((network) => network.name === name);
+  const present = known(first?.link)?.name ?? fallback;
   const wanted: Record<string, string> = { ...further, 0: mode?.network ?? present };
   const unshare = shares(text, read) === null ? [] : ['lxc.namespace.share.net ='];
   const lines = Object.entries(wanted).flatMap(([index, network]) => {
@@ -110,7 +111,15 @@ function netLines(text: string, { mode, fallback, networks, nics: further }: Ado
     const key = `lxc.net.${index}`;
     // A type line makes LXC forget the other lines of the interface: only where it has to change.
     if (nic?.type !== 'veth') return [`${key}.type = veth`, `${key}.link = ${network}`, `${key}.flags = up`];
-    return [...(nic.link === network ? [] : [`${key}.link = ${network}`]), ...(nic.up ? [] : [`${key}.flags = up`])];
+    // Addresses of the network that it comes from mean nothing here.
+    const subnet = known(network)?.subnet;
+    const foreign = nic.addresses.some((address) => subnet && !contains(subnet, address.split('/')[0] as string));
+    return [
+      ...(nic.link === network ? [] : [`${key}.link = ${network}`]),
+      ...(nic.up ? [] : [`${key}.flags = up`]),
+      ...(foreign ? [`${key}.ipv4.address =`] : []),
+      ...(foreign && nic.gateway !== undefined ? [`${key}.ipv4.gateway =`] : []),
+    ];
   });
   return [...unshare, ...lines];
 }

@@ -91,7 +91,8 @@ export function attach({ nic, network, options }: Joining, address: string): Att
     nic: nic.index,
     address,
     prefix: network.prefix,
-    gateway: nic.gateway && isIPv4(nic.gateway) ? nic.gateway : network.address,
+    gateway:
+      nic.gateway && isIPv4(nic.gateway) && contains(network.subnet, nic.gateway) ? nic.gateway : network.address,
     mac: nic.hwaddr ?? macFor(address),
     setMac: nic.hwaddr === undefined,
     ...(options?.address === 'dhcp' && { dhcp: true as const }),

@@ -9,6 +9,7 @@ import { dnsName } from '../plan/names.ts';
 import { claimFile, dhcpHostsDir, namesDir, runningRecord } from '../plan/paths.ts';
 import { reloadDnsmasq } from '../system/dnsmasq.ts';
 import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
+import { isAlive } from './process.ts';
 
 /** What a container wants to be known by. */
 export interface Names {
@@ -95,15 +96,14 @@ function claim(domain: string, name: string, container: string): string | null {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const holder = readText(path) ?? '';
-  if (holder !== container && holder !== '' && readText(runningRecord(holder)) !== null) return holder;
+  if (holder !== container && runs(holder)) return holder;
   if (holder !== container) writeAtomically(path, container);
   return null;
 }
 
-/** Who has a name now; null when nobody runs who has. */
-export function holderOfName(domain: string, name: string): string | null {
-  const holder = readText(claimFile(domain, name)) ?? '';
-  return holder !== '' && readText(runningRecord(holder)) !== null ? holder : null;
+function runs(container: string): boolean {
+  const text = container === '' ? null : readText(runningRecord(container));
+  return text !== null && isAlive(JSON.parse(text) as { pid: number; started: string | null });
 }
 
 function unclaim(domain: string, name: string, container: string): void {

@@ -113,6 +113,22 @@ describeLab('nethooks configure', () => {
     await sh(host, 'cp -p /root/before/old /var/lib/lxc/old/config');
   });
 
+  it('takes addresses of another network out of force, and gives them back', async () => {
+    await sh(
+      host,
+      'printf "lxc.net.0.ipv4.address = 192.168.77.5/24\\nlxc.net.0.ipv4.gateway = 192.168.77.1\\n" >>/var/lib/lxc/older/config; cp /var/lib/lxc/older/config /root/before/static',
+    );
+    await configure('older');
+    await start('older');
+    const addresses = await inside('older', ['ip', '-4', '-o', 'address', 'show', 'eth0']);
+    expect(addresses).not.toContain('192.168.77.5');
+    expect(await inside('older', ['ip', 'route', 'show', 'default'])).toContain('via 10.0.0.1');
+    await stop('older');
+    await configure('older', '--remove');
+    expect(await sh(host, 'cmp /var/lib/lxc/older/config /root/before/static && echo same')).toBe('same\n');
+    await sh(host, 'cp -p /root/before/older /var/lib/lxc/older/config');
+  });
+
   it('modes: none, host, another container, and back to a bridge', async () => {
     const original = await lxcConfig('web');
     await configure('web', '--net', 'none');

@@ -13,6 +13,7 @@ import {
   sh,
   writeFile,
 } from '../lab/lab.ts';
+import { ask, serve } from '../lab/traffic.ts';
 
 /** A container whose init starts nothing: what it has comes from the hook alone. */
 const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
@@ -37,6 +38,7 @@ const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log
 const clearLog = () => sh(host, 'rm -f /var/log/nethooks/hooks.log');
 const options = (name: string, ini: string) => writeFile(host, `/etc/nethooks/containers/${name}.ini`, ini);
 const forgetOptions = (name: string) => sh(host, 'rm -f "/etc/nethooks/containers/$1.ini"', [name]);
+const read = (path: string) => must(host, ['cat', path]);
 /** A file of a running container's. */
 const file = async (name: string, path: string) =>
   must(host, ['cat', `/proc/${await containerPid(host, name)}/root${path}`]);
@@ -279,6 +281,72 @@ describeLab("A container's options", () => {
     await stop('web');
     await forgetOptions('web');
     await clearLog();
+  });
+
+  it('a name whose container was killed with its monitor is free again', async () => {
+    await options('web', 'aliases = www\n');
+    await options('other', 'aliases = www\n');
+    await start('web');
+    await sh(
+      host,
+      'kill -9 $(lxc-info -n web -pH); pid=$(pgrep -f "^\\[lxc monitor\\] /var/lib/lxc web$"); kill -9 $pid || true',
+    );
+    await start('other');
+    expect(await resolved('www.lxc')).toBe(await resolved('other.lxc'));
+    await stop('other');
+    await sh(host, 'nethooks gc; rm -f /var/log/nethooks/hooks.log');
+  });
+
+  it("follow the host's resolver without a change to their files", async () => {
+    await start('web');
+    const before = await file('web', '/etc/resolv.conf');
+    const asked = async () =>
+      (await host.run(['lxc-attach', '-n', 'web', '--', 'nslookup', 'internet.example'])).stdout;
+    const lease = (servers: string, reason: string) =>
+      must(host, ['nethooks', 'hook', 'dhclient'], {
+        env: { reason, interface: 'eth7', new_domain_name_servers: servers },
+      });
+    await sh(host, 'cp /etc/resolv.conf /root/resolv.conf; sed -i s/198.51.100.1/192.0.2.254/ /etc/resolv.conf');
+    await lease('192.0.2.253', 'BOUND');
+    await eventually(async () => expect(await read('/run/nethooks/upstreams')).not.toContain('198.51.100.1'));
+    await lease('198.51.100.1', 'RENEW');
+    await eventually(async () => expect(await asked()).toContain('198.51.100.1'), 10_000);
+    expect(await file('web', '/etc/resolv.conf')).toBe(before);
+    await sh(host, 'cp /root/resolv.conf /etc/resolv.conf');
+    await lease('', 'EXPIRE');
+    await stop('web');
+  });
+
+  it('icc = false: a link opens what the child exposes, one way, and nothing else', async () => {
+    await writeFile(host, '/etc/nethooks/nethooks.ini', CONFIG.replace('[network.br1]', 'icc = false\n[network.br1]'));
+    await must(host, ['nethooks', 'up']);
+    await options('db', 'expose = 5432\n');
+    await options('web', 'link = db:database\n');
+    for (const name of ['db', 'web', 'other']) await start(name);
+    const address: Record<string, string> = {};
+    for (const name of ['db', 'web', 'other']) {
+      address[name] = await resolved(`${name}.lxc`);
+      await must(host, ['ip', 'netns', 'attach', name, String(await containerPid(host, name))]);
+    }
+    const say = async (from: string, targets: Parameters<typeof ask>[2]) =>
+      Object.values(await ask(host, from, targets));
+    await serve(host, 'db', [`${address.db}:5432`, `${address.db}:80`]);
+    await serve(host, 'web', [`${address.web}:5432`]);
+    expect(await say('web', [`tcp ${address.db}:5432`, `tcp ${address.db}:80`, `udp ${address.db}:5432`])).toEqual([
+      `5432 ${address.web}`,
+      'silence',
+      'silence',
+    ]);
+    expect(await say('other', [`tcp ${address.db}:5432`])).toEqual(['silence']);
+    expect(await say('db', [`tcp ${address.web}:5432`])).toEqual(['silence']);
+    expect(await say('host', [`tcp ${address.db}:80`])).toEqual(['80 10.0.0.1']);
+    await sh(host, 'for name in db web other; do ip netns delete $name; done');
+    expect(await hookLog()).toBe('');
+    for (const name of ['db', 'web', 'other']) await stop(name);
+    await options('web', 'link = db:database:x\n');
+    expect(await refused('web')).toContain('link = db:database:x: allowed: CONTAINER or CONTAINER:ALIAS');
+    await writeFile(host, '/etc/nethooks/nethooks.ini', CONFIG);
+    await must(host, ['nethooks', 'up']);
   });
 
   it('links in a circle are refused', async () => {

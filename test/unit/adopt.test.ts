@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+import { type AdoptWish, adopted, hookWords, type Mode, modeOf, originalOf, parseMode } from '../../src/plan/adopt.ts';
+import { setKey } from '../../src/plan/ini-edit.ts';
+import { withBlock } from '../../src/plan/marked-block.ts';
+
+const HOOKS = '/usr/lib/nethooks/lxc';
+const OURS = ['start-host', 'post-stop', 'clone', 'destroy'].map((hook) => `lxc.hook.${hook} = ${HOOKS}/${hook}`);
+const networks = [
+  { name: 'br0', subnet: '10.0.0.0/24' },
+  { name: 'br1', subnet: '10.1.0.0/24' },
+];
+const wish = (mode: Mode | null = null, more: Partial<AdoptWish> = {}): AdoptWish => ({
+  mode,
+  fallback: 'br0',
+  networks,
+  nics: {},
+  hooks: HOOKS,
+  include: null,
+  ...more,
+});
+const bridge = (network: string | null = null): Mode => ({ kind: 'bridge', network });
+const lines = (text: string, asked: AdoptWish, read: (path: string) => string | null = () => null): string[] =>
+  adopted(text, asked, read).slice(text.length).split('\n').slice(1, -2);
+
+const veth = (...more: string[]): string => ['lxc.net.0.type = veth', ...more, ''].join('\n');
+const VERSION = 'lxc.hook.version = 1';
+
+describe('an LXC configuration', () => {
+  it.each([
+    [
+      'another bridge',
+      veth('lxc.net.0.link = lxcbr0', 'lxc.net.0.flags = up'),
+      wish(),
+      ['lxc.net.0.link = br0', VERSION, ...OURS],
+    ],
+    ['one of ours, without hooks', veth('lxc.net.0.link = br1', 'lxc.net.0.flags = up'), wish(), [VERSION, ...OURS]],
+    ['one that is down', veth('lxc.net.0.link = br1'), wish(), ['lxc.net.0.flags = up', VERSION, ...OURS]],
+    [
+      'none at all',
+      'lxc.uts.name = x\n',
+      wish(),
+      ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', VERSION, ...OURS],
+    ],
+    ['no veth is left alone', 'lxc.net.0.type = phys\nlxc.net.0.link = eth1\n', wish(), [VERSION, ...OURS]],
+    [
+      'no veth, but asked for',
+      'lxc.net.0.type = empty\n',
+      wish(bridge()),
+      ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', VERSION, ...OURS],
+    ],
+    [
+      'other hooks keep their version',
+      veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.hook.mount = /x'),
+      wish(),
+      OURS,
+    ],
+    [
+      'a named network',
+      veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
+      wish(bridge('br1')),
+      ['lxc.net.0.link = br1'],
+    ],
+    ['none', veth('lxc.net.0.link = br0', ...OURS), wish({ kind: 'none' }), ['lxc.net =', 'lxc.net.0.type = empty']],
+    [
+      "the host's",
+      veth('lxc.net.0.link = br0', ...OURS),
+      wish({ kind: 'host' }),
+      ['lxc.net =', 'lxc.net.0.type = none'],
+    ],
+    [
+      "another container's",
+      veth(...OURS),
+      wish({ kind: 'container', name: 'db' }),
+      ['lxc.net =', 'lxc.namespace.share.net = db'],
+    ],
+    [
+      'no longer shared',
+      veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.namespace.share.net = db', ...OURS),
+      wish(bridge()),
+      ['lxc.namespace.share.net ='],
+    ],
+    [
+      'a further interface',
+      veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
+      wish(null, { nics: { 1: 'br1' } }),
+      ['lxc.net.1.type = veth', 'lxc.net.1.link = br1', 'lxc.net.1.flags = up'],
+    ],
+    [
+      "addresses of another network's",
+      veth(
+        'lxc.net.0.link = lxcbr0',
+        'lxc.net.0.flags = up',
+        'lxc.net.0.ipv4.address = 192.168.1.5/24',
+        'lxc.net.0.ipv4.gateway = auto',
+        ...OURS,
+      ),
+      wish(),
+      ['lxc.net.0.link = br0', 'lxc.net.0.ipv4.address =', 'lxc.net.0.ipv4.gateway ='],
+    ],
+    [
+      'an environment',
+      veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
+      wish(null, { include: '/x.conf' }),
+      ['lxc.include = /x.conf'],
+    ],
+  ])('%s', (_what, text, asked, expected) => {
+    expect(lines(text, asked)).toEqual(expected);
+  });
+
+  it('that lacks nothing stays as it is', () => {
+    const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS.map((line) => `${line} --publish 80:80`));
+    expect(adopted(text, wish(), () => null)).toBe(text);
+  });
+
+  it('may have our hooks from an include', () => {
+    const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.include = /common');
+    expect(adopted(text, wish(), (path) => (path === '/common' ? OURS.join('\n') : null))).toBe(text);
+  });
+
+  it('of LXC before 2.1 is refused', () => {
+    expect(() => adopted('lxc.network.type = veth\n', wish(), () => null)).toThrow('lxc-update-config');
+  });
+
+  it.each([
+    veth('lxc.net.0.link = lxcbr0'),
+    'lxc.uts.name = x',
+    '',
+    withBlock(veth(), ['lxc.net.0.link = br0', ...OURS]),
+    `${withBlock(veth(), OURS)}lxc.tty.max = 1\n`,
+  ])('%j comes back byte for byte, and a second time changes nothing', (text) => {
+    for (const mode of [
+      bridge('br1'),
+      { kind: 'none' },
+      { kind: 'host' },
+      { kind: 'container', name: 'db' },
+    ] as Mode[]) {
+      const after = adopted(text, wish(mode), () => null);
+      expect(after).not.toBe(text);
+      expect(originalOf(after, text)).toBe(text);
+      expect(modeOf(after, text)).toEqual(mode);
+      expect(adopted(originalOf(after, text), wish(modeOf(after, text)), () => null)).toBe(after);
+      expect(originalOf(`${after}\nlxc.tty.max = 4\n`, text)).toContain('lxc.tty.max = 4');
+      expect(modeOf(originalOf(`${after}\nlxc.tty.max = 4\n`, text), text)).toBeNull();
+    }
+  });
+
+  it.each([
+    ['bridge', bridge()],
+    ['bridge:br1', bridge('br1')],
+    ['br1', bridge('br1')],
+    ['none', { kind: 'none' }],
+    ['host', { kind: 'host' }],
+    ['container:db', { kind: 'container', name: 'db' }],
+  ])('--net %s', (text, mode) => {
+    expect(parseMode(text, ['br0', 'br1'])).toEqual(mode);
+  });
+
+  it.each(['', 'br9', 'bridge:br9', 'bridge:', 'none:x', 'container', 'container:../x', 'a:b:c'])(
+    '--net %j is refused',
+    (text) => {
+      expect(() => parseMode(text, ['br0', 'br1'])).toThrow(
+        'allowed: bridge, bridge:NETWORK (br0, br1), none, host, container:NAME',
+      );
+    },
+  );
+
+  it('has the words of its hook line as the shell splits them', () => {
+    const text = `lxc.hook.start-host = ${HOOKS}/start-host -p 80:80 --hostname "a b" --dns='192.0.2.1'\n`;
+    expect(hookWords(text, () => null)).toEqual(
+      ['-p', '80:80', '--hostname', 'a b', "--dns='192.0.2.1'"].map((word) => word.replaceAll("'", '')),
+    );
+    expect(hookWords('lxc.hook.start-host = /other -p 80\n', () => null)).toEqual([]);
+  });
+});
+
+describe('a key in an INI text', () => {
+  it.each([
+    ['', '', 'a', '1', 'a = 1\n'],
+    ['', '', 'a', null, ''],
+    ['a = 1\n', '', 'a', null, ''],
+    ['; c\na = 1\nb = 2\n', '', 'a', '3', '; c\na = 3\nb = 2\n'],
+    ['a[] = 1\nb = 2\na[] = 3\n', '', 'a', ['4'], 'a[] = 4\nb = 2\n'],
+    ['a  =  1\n', '', 'a', '1', 'a  =  1\n'],
+    ['b = 1\n\n[net.1]\na = 5\n', '', 'a', '1', 'b = 1\na = 1\n\n[net.1]\na = 5\n'],
+    ['b = 1\n[net.1]\na = 5\n', 'net.1', 'a', null, 'b = 1\n[net.1]\n'],
+    ['b = 1\n', 'net.1', 'a', '5', 'b = 1\n\n[net.1]\na = 5\n'],
+    ['[net.1]\na = 5\n', '', 'b', '1', 'b = 1\n[net.1]\na = 5\n'],
+    ['ab = 1\n', '', 'a', '2', 'ab = 1\na = 2\n'],
+    ['a = 1', '', 'b', '2', 'a = 1\nb = 2\n'],
+  ])('%j: [%s] %s = %j', (text, section, key, value, expected) => {
+    expect(setKey(text, section, key, value)).toBe(expected);
+    expect(setKey(expected, section, key, value)).toBe(expected);
+  });
+});
