@@ -1,5 +1,6 @@
 /** `nethooks up` and `nethooks plan`. */
 
+import { restoreMasquerade } from '../cni/masquerade.ts';
 import { currentConfig } from '../config/cache.ts';
 import type { Config } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
@@ -30,6 +31,8 @@ export async function up(options: UpOptions): Promise<number> {
   requireRoot('up');
   const exec = execUntil(performance.now() + LIMIT_MS);
   const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
+  // CNI's networks are not in the configuration, but a flush of the rules takes theirs too.
+  restoreMasquerade(exec);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }

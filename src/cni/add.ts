@@ -1,14 +1,12 @@
 /** ADD: an interface in the container, its addresses and routes, masquerading, names. */
 import { closeSync } from 'node:fs';
 import type { NetworkConfig } from '../config/types.ts';
-import { bare, hostLinkOf } from '../plan/wiring.ts';
+import { hostLinkOf } from '../plan/wiring.ts';
 import {
   type AttachmentRecord,
-  claimMasquerade,
   isAlive,
   namespaceAt,
   readAttachment,
-  releaseMasquerade,
   removeAttachment,
   writeAttachment,
 } from '../state/attachments.ts';
@@ -112,18 +110,9 @@ function connect(context: CniContext, request: Request, conf: Conf, namespace: n
   if (dhcp) addressed = completeDhcp(context, namespace, request.ifname, addressed);
 
   if (conf.ipMasq && !isStacked(conf.kind) && !network) {
-    undo.push(() =>
-      unmasquerade(
-        exec,
-        record.masquerade.filter((address) => releaseMasquerade(address, record)),
-      ),
-    );
-    record.masquerade = addressed.ips.map(({ address }) => bare(address));
-    for (const address of record.masquerade) claimMasquerade(address, record);
-    masquerade(
-      exec,
-      addressed.ips.map(({ address }) => address),
-    );
+    record.masquerade = addressed.ips.map(({ address }) => address);
+    undo.push(() => unmasquerade(exec, record.masquerade, record));
+    masquerade(exec, record.masquerade, record);
   }
   if (network) {
     undo.push(() => closePorts(context, record));

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { removeShim } from '../engine/shim.ts';
 import { hostLinkOf } from '../plan/wiring.ts';
-import { type AttachmentRecord, readAttachment, releaseMasquerade, removeAttachment } from '../state/attachments.ts';
+import { type AttachmentRecord, readAttachment, removeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import type { CniContext } from './add.ts';
 import { type Conf, parseConf } from './conf.ts';
@@ -36,13 +36,7 @@ export function del(context: CniContext, request: Request): void {
   // dhcp gives its lease back over the interface; any other address is given back last, when nobody can be using it.
   const dhcp = ipam.how === 'plugin' && ipam.delegation.type === 'dhcp';
   if (dhcp) attempt(() => release(exec, request, ipam));
-  if (record)
-    attempt(() =>
-      unmasquerade(
-        exec,
-        record.masquerade.filter((address) => releaseMasquerade(address, record)),
-      ),
-    );
+  if (record) attempt(() => unmasquerade(exec, record.masquerade, record));
   if (record?.shim) {
     const { shim } = record;
     attempt(() => removeShim(exec, shim, record));

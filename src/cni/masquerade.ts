@@ -7,7 +7,8 @@
  *   ip saddr @containers masquerade
  */
 import { bare, isIPv6, network } from '../plan/wiring.ts';
-import { type Exec, failure } from '../system/exec.ts';
+import { claimMasquerade, isAnyMasqueraded, type Key, masqueraded, releaseMasquerade } from '../state/attachments.ts';
+import { type Exec, type ExecResult, failure } from '../system/exec.ts';
 import { CniError, CODE } from './error.ts';
 
 export const CNI_TABLE = 'inet nethooks-cni';
@@ -38,33 +39,50 @@ export function masqueradeScript(addresses: readonly string[]): string {
     .join('');
 }
 
-/** @param addresses without prefix length. `add` first, as deleting what is not there would fail the whole transaction. */
+/** `add` first, as deleting what is not there would fail the whole transaction. */
 export function unmasqueradeScript(addresses: readonly string[]): string {
   return addresses
     .map((address) => {
-      const element = `element ${CNI_TABLE} containers${isIPv6(address) ? '6' : ''} { ${address} }`;
+      const element = `element ${CNI_TABLE} containers${isIPv6(address) ? '6' : ''} { ${bare(address)} }`;
       return `add ${element}\ndelete ${element}\n`;
     })
     .join('');
 }
 
-/** Adds elements; the table too when it is missing. */
-export function masquerade(exec: Exec, addresses: readonly string[]): void {
-  const script = masqueradeScript(addresses);
-  if (exec('nft', ['-f', '-'], { input: script }).code === 0) return;
-  const result = exec('nft', ['-f', '-'], { input: SETUP + script });
+/** Masquerades an attachment's addresses, given with prefix length. The table is made by whoever finds it missing. */
+export function masquerade(exec: Exec, addresses: readonly string[], key: Key): void {
+  const first = !isAnyMasqueraded();
+  for (const address of addresses) claimMasquerade(address, key);
+  apply(exec, masqueradeScript(addresses), first);
+}
+
+/** Takes that back, except for addresses that somebody else has by now. The last one takes the table along. */
+export function unmasquerade(exec: Exec, addresses: readonly string[], key: Key): void {
+  const own = addresses.filter((address) => releaseMasquerade(address, key));
+  if (own.length === 0) return;
+  const last = !isAnyMasqueraded();
+  const result = nft(exec, last ? REMOVE : unmasqueradeScript(own));
+  if (result.code !== 0 && !/No such file or directory/.test(result.stderr)) {
+    for (const address of own) claimMasquerade(address, key); // so that the next DEL tries again
+    throw new CniError(CODE.failed, 'taking masquerading back failed', failure('nft', ['-f', '-'], result));
+  }
+  // Somebody may have come between the look and the removal.
+  if (last) restoreMasquerade(exec);
+}
+
+/** Puts back what should be there, after a flush. */
+export function restoreMasquerade(exec: Exec): void {
+  const addresses = masqueraded();
+  if (addresses.length > 0) apply(exec, masqueradeScript(addresses), false);
+}
+
+/** @param missing whether the table is likely not there */
+function apply(exec: Exec, script: string, missing: boolean): void {
+  if (!missing && nft(exec, script).code === 0) return;
+  const result = nft(exec, SETUP + script);
   if (result.code !== 0) throw new CniError(CODE.failed, 'masquerading failed', failure('nft', ['-f', '-'], result));
 }
 
-/** Removes elements. Without the table there is nothing to remove. */
-export function unmasquerade(exec: Exec, addresses: readonly string[]): void {
-  if (addresses.length === 0) return;
-  const result = exec('nft', ['-f', '-'], { input: unmasqueradeScript(addresses) });
-  if (result.code !== 0 && !/No such file or directory/.test(result.stderr))
-    throw new CniError(CODE.failed, 'taking masquerading back failed', failure('nft', ['-f', '-'], result));
-}
+const nft = (exec: Exec, input: string): ExecResult => exec('nft', ['-f', '-'], { input });
 
-/** Removes the table. */
-export function removeTable(exec: Exec): void {
-  exec('nft', ['-f', '-'], { input: `add table ${CNI_TABLE}\ndelete table ${CNI_TABLE}\n` });
-}
+const REMOVE = `add table ${CNI_TABLE}\ndelete table ${CNI_TABLE}\n`;

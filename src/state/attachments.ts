@@ -1,13 +1,13 @@
 /**
  * What CNI's ADD and `nethooks attach` have made, on disk: what DEL, CHECK and GC go by, whatever the configuration says by then.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kind } from '../cni/conf.ts';
 import type { Result } from '../cni/result.ts';
 import { RUN } from '../plan/paths.ts';
 import type { Policy } from '../plan/policy.ts';
-import { ensureText, readText, removeFile, writeAtomically } from '../system/files.ts';
+import { ensureText, filesIn, readText, removeFile, writeAtomically } from '../system/files.ts';
 import type { AddressStore } from './address-store.ts';
 
 const ATTACHMENTS = `${RUN}/cni/attachments`;
@@ -32,7 +32,7 @@ export interface AttachmentRecord extends Key {
   store: AddressStore | null;
   /** What the other plugin was called with, to have it take the address back. */
   ipam: { type: string; text: string; path: string[]; args: string } | null;
-  /** Addresses without prefix length whose packets are masqueraded. */
+  /** Addresses with prefix length whose packets are masqueraded. */
   masquerade: string[];
   /** What it has in our firewall: published ports, and the rules that keep it apart; null for nothing. */
   policy: Policy | null;
@@ -63,26 +63,44 @@ export const removeAttachment = (key: Key): boolean => removeFile(fileOf(key));
 
 /** Every attachment of a network, or of all. */
 export function listAttachments(network?: string): AttachmentRecord[] {
-  const networks = network === undefined ? entries(ATTACHMENTS) : [network];
+  const networks = network === undefined ? filesIn(ATTACHMENTS) : [network];
   return networks.flatMap((name) =>
-    entries(join(ATTACHMENTS, name))
-      .filter((file) => file.endsWith('.json') && !file.startsWith('.'))
+    filesIn(join(ATTACHMENTS, name))
+      .filter((file) => file.endsWith('.json'))
       .flatMap((file) => parse(readText(join(ATTACHMENTS, name, file))) ?? []),
   );
 }
 
-/** Whose packets from `address` are masqueraded is said in a file, so that a late DEL leaves the address's next holder alone. */
+/**
+ * Whose packets from `address` (with prefix length) are masqueraded is said in a file, so that a late DEL leaves the address's next
+ * holder alone.
+ */
 export function claimMasquerade(address: string, key: Key): void {
-  ensureText(join(MASQUERADED, address), claim(key));
+  ensureText(claimFile(address), `${address} ${holder(key)}\n`);
 }
 
 /** Whether the claim was this attachment's; it is gone then. */
 export function releaseMasquerade(address: string, key: Key): boolean {
-  const path = join(MASQUERADED, address);
-  return readText(path) === claim(key) && removeFile(path);
+  const path = claimFile(address);
+  return readText(path)?.split(' ').slice(1).join(' ') === `${holder(key)}\n` && removeFile(path);
 }
 
-const claim = ({ network, id, ifname }: Key): string => `${network} ${id} ${ifname}\n`;
+/** Every address that is masqueraded, with prefix length. */
+export const masqueraded = (): string[] =>
+  filesIn(MASQUERADED).flatMap((file) => readText(join(MASQUERADED, file))?.split(' ')[0] ?? []);
+
+/** Whether any is. */
+export const isAnyMasqueraded = (): boolean => filesIn(MASQUERADED).length > 0;
+
+const claimFile = (address: string): string => join(MASQUERADED, address.split('/')[0] as string);
+const holder = ({ network, id, ifname }: Key): string => `${network} ${id} ${ifname}`;
+
+/** Who holds an attachment's host ports, in words that fit into a reservation. */
+export const portHolder = ({ network, id, ifname }: Key): string => `cni ${network} ${id} ${ifname}`;
+
+/** The policies of the attachments that are alive. */
+export const attachedPolicies = (): Policy[] =>
+  listAttachments().flatMap((record) => (record.policy && isAlive(record) ? [record.policy] : []));
 
 /** Which namespace a path leads to; null when there is none. */
 export function namespaceAt(path: string): string | null {
@@ -93,13 +111,6 @@ export function namespaceAt(path: string): string | null {
     return null;
   }
 }
-
-/** Who holds an attachment's host ports, in words that fit into a reservation. */
-export const portHolder = ({ network, id, ifname }: Key): string => `cni ${network} ${id} ${ifname}`;
-
-/** The policies of the attachments that are alive. */
-export const attachedPolicies = (): Policy[] =>
-  listAttachments().flatMap((record) => (record.policy && isAlive(record) ? [record.policy] : []));
 
 /** Whether the namespace that was connected is still there. */
 export const isAlive = ({ netns, namespace }: AttachmentRecord): boolean => namespaceAt(netns) === namespace;
@@ -113,5 +124,3 @@ function parse(text: string | null): AttachmentRecord | null {
     return null;
   }
 }
-
-const entries = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);

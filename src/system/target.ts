@@ -88,10 +88,13 @@ function detect(exec: Exec, name: string): { kind: Kind; netns: string } {
   if (/^\d+$/.test(name) && existsSync(`/proc/${name}/ns/net`))
     found.push({ kind: 'pid', netns: `/proc/${name}/ns/net` });
   if (filesIn('/run/netns').includes(name)) found.push({ kind: 'netns', netns: `/run/netns/${name}` });
-  for (const kind of ['lxc', 'docker', 'podman', 'rkt'] as const) {
+  const ask = (kind: keyof typeof ASK): void => {
     const pid = tryPid(exec, kind, name);
     if (pid !== null) found.push({ kind, netns: `/proc/${pid}/ns/net` });
-  }
+  };
+  ask('lxc');
+  // These take long to answer, and so are asked only for names that nobody else knows.
+  if (found.length === 0) for (const kind of ['docker', 'podman', 'rkt'] as const) ask(kind);
   const [first, ...others] = found;
   if (!first)
     throw new NethooksError(
