@@ -21,7 +21,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
  */
 export async function runCni(words: readonly string[]): Promise<number> {
   if (words[0] === 'dhcp-inform') {
-    const { inform } = await import('./dhcp.ts');
+    const { inform } = await import('./dhcp-inform.ts');
     print(JSON.stringify(await inform(words[1] ?? '')));
     return 0;
   }
