@@ -80,7 +80,12 @@ export function makeInterface(wire: Wire, addressed: Result | null): ShownLink |
     link = ensureBridge(exec, bridgeWish(wire, addressed), null);
     makeVeth(exec, namespace, wiring);
   }
-  if (addressed && link && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
+  try {
+    if (addressed && link && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
+  } catch (error) {
+    removeInterface(exec, { hostLink, ifname }, null);
+    throw error;
+  }
   return link;
 }
 
