@@ -111,7 +111,7 @@ function connect(context: CniContext, request: Request, conf: Conf, namespace: n
 
   if (conf.ipMasq && !isStacked(conf.kind) && !network) {
     record.masquerade = addressed.ips.map(({ address }) => address);
-    undo.push(() => unmasquerade(exec, record.masquerade, record));
+    undo.push(() => unmasquerade(exec, record.masquerade, record, true));
     masquerade(exec, record.masquerade, record);
   }
   if (network) {

@@ -56,14 +56,17 @@ export function masquerade(exec: Exec, addresses: readonly string[], key: Key): 
   apply(exec, masqueradeScript(addresses), first);
 }
 
-/** Takes that back, except for addresses that somebody else has by now. The last one takes the table along. */
-export function unmasquerade(exec: Exec, addresses: readonly string[], key: Key): void {
+/**
+ * Takes that back, except for addresses that somebody else has by now. The last one takes the table along.
+ * @param forget whether to give the claim up even if nft fails: there will be no other try
+ */
+export function unmasquerade(exec: Exec, addresses: readonly string[], key: Key, forget = false): void {
   const own = addresses.filter((address) => releaseMasquerade(address, key));
   if (own.length === 0) return;
   const last = !isAnyMasqueraded();
   const result = nft(exec, last ? REMOVE : unmasqueradeScript(own));
   if (result.code !== 0 && !/No such file or directory/.test(result.stderr)) {
-    for (const address of own) claimMasquerade(address, key); // so that the next DEL tries again
+    if (!forget) for (const address of own) claimMasquerade(address, key); // the next DEL tries again
     throw new CniError(CODE.failed, 'taking masquerading back failed', failure('nft', ['-f', '-'], result));
   }
   // Somebody may have come between the look and the removal.
