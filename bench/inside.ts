@@ -21,7 +21,12 @@ function time(argv: string[], options: Options = {}): number {
 
 function run([command = '', ...args]: string[], { env, input }: Options = {}): SpawnSyncReturns<string> {
   // What lxc-start leaves running must not hold our pipes.
-  return spawnSync(command, args, { encoding: 'utf8', timeout: 60_000, env: { PATH, ...env }, ...(input ? { input } : {}) });
+  return spawnSync(command, args, {
+    encoding: 'utf8',
+    timeout: 60_000,
+    env: { PATH, ...env },
+    ...(input ? { input } : {}),
+  });
 }
 
 const median = (values: number[]): number =>
@@ -85,8 +90,11 @@ function namespace(name: string): string {
   return pid;
 }
 
-const cni = (command: 'ADD' | 'DEL', name: string): number =>
-  time(['/usr/lib/cni/bridge'], {
+/** Ours, through the shim that a runtime calls, on the network that LXC's containers are on. */
+const OUR_CONFIG = JSON.stringify({ cniVersion: '0.4.0', name: 'ours', type: 'nethooks', network: 'br0' });
+
+const cni = (command: 'ADD' | 'DEL', name: string, plugin = '/usr/lib/cni/bridge', config = CNI_CONFIG): number =>
+  time([plugin], {
     env: {
       CNI_COMMAND: command,
       CNI_CONTAINERID: name,
@@ -94,8 +102,36 @@ const cni = (command: 'ADD' | 'DEL', name: string): number =>
       CNI_IFNAME: 'eth0',
       CNI_PATH: '/usr/lib/cni',
     },
-    input: CNI_CONFIG,
+    input: config,
   });
+
+/** ADD and DEL with ours and with the peer's, each in a namespace of its own. */
+function plugins(existing: number): Row[] {
+  namespace('peer');
+  namespace('plugin');
+  const others = `${existing} other${existing === 1 ? '' : 's'}`;
+  const dels: [number, number][] = [];
+  let ourDel = 0;
+  const ours = () => {
+    const elapsed = cni('ADD', 'plugin', 'hooks/cni', OUR_CONFIG);
+    ourDel = cni('DEL', 'plugin', 'hooks/cni', OUR_CONFIG);
+    return elapsed;
+  };
+  const theirs = () => {
+    const elapsed = cni('ADD', 'peer');
+    dels.push([ourDel, cni('DEL', 'peer')]);
+    return elapsed;
+  };
+  const add = compare(`CNI ADD, ${others}`, 'CNI bridge + host-local ADD', 0.7, 15, ours, theirs);
+  const del = {
+    ...add,
+    what: `CNI DEL, ${others}`,
+    peer: 'CNI bridge + host-local DEL',
+    ours: median(dels.slice(1).map(([a]) => a)),
+    theirs: median(dels.slice(1).map(([, b]) => b)),
+  };
+  return [add, del];
+}
 
 /** What LXC does to call the hook: the veth is there, the hook finds the container's pid and configuration. */
 function hook(event: 'start-host' | 'post-stop' | 'destroy', name: string): number {
@@ -204,7 +240,7 @@ veth('bench');
 hook('start-host', 'bench');
 hook('post-stop', 'bench');
 fill(0, 1);
-rows.push(connecting(1));
+rows.push(connecting(1), ...plugins(1));
 fill(1, 300);
-rows.push(connecting(300), starting());
+rows.push(connecting(300), ...plugins(300), starting());
 console.log(JSON.stringify(rows));
