@@ -8,7 +8,7 @@ umask 022
 
 usage() {
   cat <<'END'
-Usage: ./install.sh [--dry-run] [--no-apt] [--runtime bun|node] [--prefix DIR] [--destdir DIR]
+Usage: ./install.sh [--dry-run] [--no-apt] [--runtime bun|node] [--prefix DIR] [--destdir DIR] [--rkt] [--cni]
        ./install.sh --demo [--dry-run] [--no-apt] [--runtime bun|node]
        ./install.sh --uninstall [--purge] [--dry-run]
 
@@ -17,6 +17,8 @@ Usage: ./install.sh [--dry-run] [--no-apt] [--runtime bun|node] [--prefix DIR] [
   --runtime NAME   bun: one executable that needs nothing else (default on x86-64); node: a script for node >= 18.19
   --prefix DIR     where programs go (default /usr); configuration and the hooks of other programs are in /etc all the same
   --destdir DIR    only put the files below DIR, as for a package: nothing is configured or started
+  --rkt, --cni     put the CNI plugin and networks for it where rkt, or other CNI runtimes, look for them; without these,
+                   where such directories are there already
   --demo           show the main job on a throwaway host in network namespaces; changes nothing on this one
   --uninstall      take back everything that this script and `nethooks up` made; an edited configuration is kept
   --purge          with --uninstall: remove the configuration all the same
@@ -34,7 +36,7 @@ usage_error() {
   die "$1; see ./install.sh --help" 2
 }
 
-action=install dry_run=false apt=true purge=false runtime='' prefix='' destdir=''
+action=install dry_run=false apt=true purge=false rkt=false cni=false runtime='' prefix='' destdir=''
 while [ $# -gt 0 ]; do
   case $1 in
     --runtime=* | --prefix=* | --destdir=*) # the same as two words
@@ -48,6 +50,8 @@ while [ $# -gt 0 ]; do
     --dry-run) dry_run=true ;;
     --no-apt) apt=false ;;
     --purge) purge=true ;;
+    --rkt) rkt=true ;;
+    --cni) cni=true ;;
     --demo | --uninstall)
       [ "$action" = install ] || usage_error '--demo and --uninstall exclude each other'
       action=${1#--}
@@ -75,6 +79,7 @@ done
 
 case $runtime in '' | bun | node) ;; *) usage_error "--runtime $runtime: allowed: bun, node" ;; esac
 if $purge && [ "$action" != uninstall ]; then usage_error '--purge goes with --uninstall'; fi
+if [ "$action" != install ] && { $rkt || $cni; }; then usage_error "--$action takes neither --rkt nor --cni"; fi
 if [ "$action" != install ] && [ -n "$prefix$destdir" ]; then usage_error "--$action takes neither --prefix nor --destdir"; fi
 if [ "$action" = uninstall ] && [ -n "$runtime" ]; then usage_error '--uninstall takes no --runtime'; fi
 # The prefix is written into hooks, units and LXC configurations, each with quoting rules of its own.
@@ -326,11 +331,36 @@ put_everything() {
   for page in docs/*.[58]; do
     if [ -f "$page" ]; then put 644 "$prefix/share/man/man${page##*.}/${page##*/}" with_prefix "$page"; fi
   done
+  if $cni || [ -d "$destdir/usr/lib/cni" ]; then put_plugins /usr/lib/cni; fi
+  if $rkt || [ -d "$destdir/etc/rkt" ]; then put_plugins /usr/lib/rkt/plugins/net; fi
   make_dir /var/log/nethooks
   # What runs by itself comes after what it runs.
   put 644 /etc/dhcp/dhclient-enter-hooks.d/nethooks with_prefix hooks/dhclient-enter-hook
   put 755 /etc/network/if-post-down.d/nethooks with_prefix hooks/if-post-down.d
   put 755 /etc/network/if-up.d/nethooks with_prefix hooks/if-up.d
+}
+
+# A runtime takes a configuration's type for the name of a file.
+put_plugins() { # DIRECTORY
+  for name in nethooks nethooks-bridge nethooks-ptp nethooks-macvlan nethooks-ipvlan nethooks-dns; do
+    put 755 "$1/$name" with_prefix hooks/cni
+  done
+}
+
+# Networks that are there already stay as they are, also ours, which may have been edited.
+put_networks() { # rkt|cni, true to make the directory
+  directory=/etc/$1/net.d
+  if ! $2 && [ ! -d "$directory" ]; then return; fi
+  if $dry_run; then
+    say "would write networks into $directory/, where they are missing"
+    return
+  fi
+  rm -rf "$state/net.d"
+  "$lib/nethooks" net.d write "--$1" --dir "$state/net.d" >/dev/null 9<&-
+  for file in "$state/net.d"/*; do
+    if [ -f "$file" ] && [ ! -e "$directory/${file##*/}" ]; then put 644 "$directory/${file##*/}" as_is "$file"; fi
+  done
+  rm -rf "$state/net.d"
 }
 
 # ---- The first configuration
@@ -378,6 +408,8 @@ install() {
   fi
   configure
   put_everything
+  put_networks rkt "$rkt"
+  put_networks cni "$cni"
   if systemd_runs; then enable_at_boot; fi
   bring_up
   conclude

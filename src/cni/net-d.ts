@@ -40,7 +40,8 @@ export interface NetFile {
  */
 export function filesFor(runtime: Runtime, networks: readonly string[], master: string | null): NetFile[] {
   if (runtime === 'cni')
-    return networks.map((name) => ({ file: `50-nethooks-${name}.conflist`, text: fill(ownList, { name }) }));
+    // Behind others': some runtimes take the first one for their default.
+    return networks.map((name) => ({ file: `90-nethooks-${name}.conflist`, text: fill(ownList, { name }) }));
   return [
     ...networks.map((name) => ({ file: `50-nethooks-${name}.conf`, text: fill(own, { name }) })),
     { file: '99-default.conf', text: standard },
