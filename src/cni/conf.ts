@@ -108,7 +108,7 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
     wantedIps: wantedIps(conf, runtime, args),
     wantedMac: mac?.toLowerCase() ?? null,
     aliases: aliasesOf(runtime.aliases, String(conf.name)),
-    publish: kind === 'network' ? mappings(runtime) : [],
+    publish: publishOf(kind, runtime),
   };
   if (parsed.hairpinMode && parsed.promiscMode)
     throw new CniError(CODE.config, 'cannot set hairpin mode and promiscuous mode at the same time');
@@ -144,6 +144,13 @@ export function isChained(conf: Record<string, unknown>): boolean {
   } catch {
     return false;
   }
+}
+
+/** Elsewhere than on our networks the stock portmap does it, chained after us: it must not look as if we did. */
+function publishOf(kind: Kind, runtime: Record<string, unknown>): Wanted[] {
+  const wanted = kind === 'dns' ? [] : mappings(runtime);
+  if (kind === 'network' || wanted.length === 0) return wanted;
+  throw new CniError(CODE.unsupported, `portMappings: not for ${kind}`, 'allowed: the plugin portmap after this one');
 }
 
 function modeOf(kind: Kind, conf: Record<string, unknown>): string {

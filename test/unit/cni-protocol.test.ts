@@ -219,6 +219,11 @@ describe('the kind', () => {
     ['a MAC that is none', { network: 'br0', runtimeConfig: { mac: '1:2' } }, 7],
     ['an address that is none', { network: 'br0', runtimeConfig: { ips: ['10.0.0.x'] } }, 7],
     [
+      'ports where we publish none',
+      { bridge: 'b', ipam, runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } },
+      2,
+    ],
+    [
       'a port that is none',
       { network: 'br0', runtimeConfig: { portMappings: [{ hostPort: 70000, containerPort: 1 }] } },
       7,
