@@ -99,7 +99,7 @@ describePodman('podman', () => {
       ...SLEEP,
     );
     expect(await inside('fixed', '/bin/ip', 'address', 'show', 'eth0')).toMatch(
-      /02:00:00:00:00:66[^]*10\.0\.0\.66\/24/,
+      /02:00:00:00:00:66[\s\S]*10\.0\.0\.66\/24/,
     );
     expect(await inside('fixed', '/bin/cat', '/etc/resolv.conf')).toContain('nameserver 198.51.100.1');
     const { code, stderr } = await host.run([
@@ -123,7 +123,7 @@ describePodman('podman', () => {
   it('connects and disconnects a running container', async () => {
     await start('roamer', ['--network', 'dropin'], ...SLEEP);
     await podman('network', 'connect', 'br0', 'roamer');
-    expect(await inside('roamer', '/bin/ip', 'address')).toMatch(/ 10\.89\.0\.\d+\/24[^]* 10\.0\.0\.\d+\/24/);
+    expect(await inside('roamer', '/bin/ip', 'address')).toMatch(/ 10\.89\.0\.\d+\/24[\s\S]* 10\.0\.0\.\d+\/24/);
     await podman('network', 'disconnect', 'br0', 'roamer');
     expect(await inside('roamer', '/bin/ip', 'address')).not.toContain(' 10.0.0.');
     await podman('rm', '-f', '-t', '0', 'roamer');
