@@ -7,7 +7,7 @@ import { isAlive, listAttachments } from '../state/attachments.ts';
 import { readRunning } from '../state/container.ts';
 import { isAlive as isRunning } from '../state/process.ts';
 import { filesIn, readText } from '../system/files.ts';
-import { EXIT } from './program.ts';
+import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
 export interface HeldAddress {

@@ -7,8 +7,8 @@ import { attachPeers, otherAddress } from '../engine/peer.ts';
 import { NethooksError } from '../errors.ts';
 import { execUntil } from '../system/exec.ts';
 import { resolveTarget } from '../system/target.ts';
+import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 export interface AttachOptions {

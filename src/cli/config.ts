@@ -12,7 +12,7 @@ import { fill } from '../plan/template.ts';
 import { execUntil } from '../system/exec.ts';
 import { readLinks, readRoutes } from '../system/facts.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
-import { EXIT } from './program.ts';
+import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */

@@ -16,8 +16,8 @@ import { hooksDirectory } from '../system/install.ts';
 import { lockHost } from '../system/lock.ts';
 import { configFileOf, listContainers, lxcPath } from '../system/lxc.ts';
 import { flagWords, withoutKeys } from './container-options.ts';
+import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 export interface ConfigureOptions {

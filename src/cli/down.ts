@@ -4,8 +4,8 @@ import type { HostRecord, HostWish } from '../plan/host.ts';
 import { readRecord } from '../state/record.ts';
 import { changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
+import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 export interface DownOptions {

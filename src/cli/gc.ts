@@ -8,8 +8,8 @@ import { readRecord } from '../state/record.ts';
 import { execUntil } from '../system/exec.ts';
 import { filesIn } from '../system/files.ts';
 import { lockHost } from '../system/lock.ts';
+import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 /**

@@ -14,8 +14,8 @@ import { currentConfig } from '../config/cache.ts';
 import { NethooksError } from '../errors.ts';
 import { readRoutes } from '../system/facts.ts';
 import { readText, writeAtomically } from '../system/files.ts';
+import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { requireRoot } from './up.ts';
 
 export interface NetDOptions {

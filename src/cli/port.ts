@@ -5,7 +5,7 @@ import { type Port, parseExpose, showPort } from '../plan/ports.ts';
 import { showHostPort } from '../plan/publish.ts';
 import { readRunning } from '../state/container.ts';
 import { isAlive } from '../state/process.ts';
-import { EXIT } from './program.ts';
+import { EXIT } from './exit.ts';
 
 /**
  * Prints where a running container's ports are published: `80/tcp -> 0.0.0.0:49153`, for one port `0.0.0.0:49153`.

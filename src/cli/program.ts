@@ -2,9 +2,7 @@
 import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { containerOptions } from './container-options.ts';
-
-/** Exit codes (nethooks(8)): 0 ok, 1 failed, 2 usage, 3 drift or problem found. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, drift: 3 } as const;
+import { EXIT } from './exit.ts';
 
 /** @param directory what paths in the arguments are relative to */
 export async function runCommand(words: string[], directory: string): Promise<number> {

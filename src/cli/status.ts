@@ -4,8 +4,8 @@ import { statusOf } from '../state/status.ts';
 import { planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { printable } from '../system/log.ts';
+import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
-import { EXIT } from './program.ts';
 import { changeTo, configuration, requireRoot } from './up.ts';
 
 /** Prints what is there; exit status 3 when something is missing. */

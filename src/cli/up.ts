@@ -8,8 +8,8 @@ import type { HostWish } from '../plan/host.ts';
 import { type Change, changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { hooksDirectory } from '../system/install.ts';
+import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
-import { EXIT } from './program.ts';
 
 export interface UpOptions {
   config?: string | undefined;
