@@ -11,7 +11,6 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const common = [
   'build',
   'src/main.ts',
-  '--format=cjs',
   '--minify',
   '--external=typescript', // cosmiconfig requires it lazily, for TypeScript configs that we never load
   `--define=NETHOOKS_VERSION="${version}"`,
@@ -31,6 +30,9 @@ if (wanted !== 'node') {
   build([
     '--compile',
     '--bytecode',
+    // A hook loads only the chunks that it imports: with all in one piece it starts 3 ms later.
+    '--format=esm',
+    '--splitting',
     // Without these two a .env or bunfig.toml in the working directory of a hook would run code as root.
     '--no-compile-autoload-dotenv',
     '--no-compile-autoload-bunfig',
@@ -40,7 +42,7 @@ if (wanted !== 'node') {
   renameSync('dist/nethooks.new', 'dist/nethooks'); // a running copy keeps its inode
 }
 if (wanted !== 'bun') {
-  build(['--target=node', '--outfile=dist/nethooks.cjs.new']);
+  build(['--target=node', '--format=cjs', '--outfile=dist/nethooks.cjs.new']);
   const code = readFileSync('dist/nethooks.cjs.new', 'utf8');
   writeFileSync('dist/nethooks.cjs.new', `#!/usr/bin/env node\n${code.replace(/^#!.*\n/, '')}`);
   chmodSync('dist/nethooks.cjs.new', 0o755);

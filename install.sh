@@ -282,21 +282,6 @@ write_file() {
   chmod "$1" "$target.new"
   mv -fT "$target.new" "$target"
 }
-put_link() { # PATH DESTINATION
-  target=$destdir$1
-  if [ "$(readlink "$target")" = "$2" ]; then
-    ours_already "$1"
-    return
-  fi
-  [ ! -d "$target" ] || [ -L "$target" ] || die "$target is a directory, but a link belongs there"
-  make_dir "$(dirname "$1")"
-  act "link $target to $2" write_link "$1" "$2"
-}
-write_link() {
-  take_over "$1"
-  ln -sfn "$2" "$target.new"
-  mv -fT "$target.new" "$target"
-}
 ours_already() { # PATH that is as it should be, if only from a run that could not note it
   if $dry_run || [ -n "$destdir" ] || noted "replaced $1"; then return; fi
   note_once "made $1"
@@ -323,7 +308,7 @@ put_everything() {
     bun) put 755 "$lib/nethooks" as_is dist/nethooks ;;
     node) put 755 "$lib/nethooks" with_node dist/nethooks.cjs ;;
   esac
-  put_link "$prefix/sbin/nethooks" ../lib/nethooks/nethooks
+  put 755 "$prefix/sbin/nethooks" with_prefix hooks/nethooks
   for event in start-host post-stop destroy clone; do put 755 "$lib/lxc/$event" with_prefix "hooks/lxc/$event"; done
   units=/etc/systemd/system
   case $prefix in /usr | /usr/local) units=$prefix/lib/systemd/system ;; esac # systemd.unit(5), "Unit File Load Path"

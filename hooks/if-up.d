@@ -10,6 +10,8 @@ case $0 in *if-post-down*) event=if-post-down ;; *) event=if-up ;; esac
 if [ ! -e /run/nethooks/record.json ] && { [ "$event" = if-post-down ] || [ -d /run/systemd/system ]; }; then exit 0; fi
 # Each of these would run somebody's code, open a debugger or slow the start down.
 unset BUN_OPTIONS BUN_BE_BUN BUN_INSPECT NODE_OPTIONS NODE_V8_COVERAGE NODE_EXTRA_CA_CERTS BASH_ENV ENV
+# What runs for milliseconds is interpreted before it is compiled.
+export BUN_JSC_useJIT=0
 PATH=${PATH:-/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH ADDRFAM
 cd /

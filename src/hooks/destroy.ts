@@ -5,8 +5,8 @@ import { isSafeName } from '../plan/names.ts';
 import { containerFile, linkEnvironmentPath } from '../plan/paths.ts';
 import { forget } from '../state/container.ts';
 import { readText, removeFile, writeAtomically } from '../system/files.ts';
+import type { HookContext } from './context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
-import type { HookContext } from './run.ts';
 
 /** The container's addresses are free again, and nobody's link leads to them any more. */
 export async function run({ words, env, exec, log }: HookContext): Promise<void> {

@@ -2,15 +2,16 @@
  * dhclient's enter hook (dhclient-script(8)), sourced before resolv.conf is written. The values come from the network: only what
  * is an IP address is used or printed.
  */
-import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { upstreamsFile } from '../plan/dnsmasq.ts';
+import { isIPv4 } from '../plan/ipv4.ts';
+import { isIPv6 } from '../plan/ipv6.ts';
 import { RUN, UPSTREAMS } from '../plan/paths.ts';
 import { readRecord } from '../state/record.ts';
 import { currentUpstreams } from '../system/facts.ts';
 import { ensureText, removeFile } from '../system/files.ts';
 import { resolverFact } from '../system/resolver.ts';
-import type { HookContext } from './run.ts';
+import type { HookContext } from './context.ts';
 
 const BOUND = ['BOUND', 'RENEW', 'REBIND', 'REBOOT', 'TIMEOUT'];
 const UNBOUND = ['EXPIRE', 'FAIL', 'RELEASE', 'STOP'];
@@ -20,7 +21,7 @@ export async function run({ env }: HookContext): Promise<void> {
   const { reason = '', interface: name = '' } = env;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(name)) return;
   const lease = join(RUN, 'upstreams.d', name);
-  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => isIP(word) !== 0);
+  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => isIPv4(word) || isIPv6(word));
   if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
   else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
   const { networks, host } = readRecord();

@@ -5,7 +5,7 @@
 import { currentConfig } from '../config/cache.ts';
 import { changeHost } from '../system/change.ts';
 import { hooksDirectory } from '../system/install.ts';
-import type { HookContext } from './run.ts';
+import type { HookContext } from './context.ts';
 
 const WAIT_SECONDS = 4;
 

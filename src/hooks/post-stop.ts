@@ -1,8 +1,8 @@
 /** lxc.hook.post-stop: also after a start that failed, when there may be nothing to take back. */
 import { disconnect } from '../engine/disconnect.ts';
 import { readRunning } from '../state/container.ts';
+import type { HookContext } from './context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
-import type { HookContext } from './run.ts';
 
 /** The container's names, ports and rules vanish; its addresses stay until it is destroyed. */
 export async function run({ words, env, exec, log }: HookContext): Promise<void> {

@@ -1,17 +1,11 @@
 /** Every hook: an event by name, a deadline, a log. */
 import { NethooksError } from '../errors.ts';
-import type { Applying } from '../system/apply.ts';
 import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
+import type { HookContext } from './context.ts';
 
 /** ms for all that a hook does. The shell shim ends it for good at five seconds, without a word of its own to say. */
 const LIMIT_MS = 4500;
-
-/** What a hook works with. */
-export interface HookContext extends Applying {
-  words: string[];
-  env: NodeJS.ProcessEnv;
-}
 
 interface Hook {
   load: () => Promise<{ run: (context: HookContext) => Promise<void> }>;

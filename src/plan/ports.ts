@@ -1,7 +1,7 @@
 /** Docker's words for ports: what `publish`, `expose` and `nethooks port` take. Pure text to data; nothing is allocated here. */
-import { isIPv6 } from 'node:net';
 import { NethooksError } from '../errors.ts';
 import { isIPv4 } from './ipv4.ts';
+import { isIPv6 } from './ipv6.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
@@ -89,7 +89,7 @@ function splitProtocol(text: string, where: string): { body: string; protocol: P
 
 function address(bracketed: string | undefined, parts: string[], where: string): string | null {
   if (bracketed !== undefined) {
-    if (isIPv6(bracketed) && !bracketed.includes('%')) return bracketed;
+    if (isIPv6(bracketed)) return bracketed;
     throw new NethooksError(`${where}: [${bracketed}] is no IPv6 address`);
   }
   const ip = parts.length === 3 ? (parts[0] as string) : '';
