@@ -54,7 +54,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     mtu: options.mtu === undefined ? null : Number(options.mtu),
     hostShim: options.hostShim ?? false,
   };
-  const result = readable(() => attachTo(how, target, wish));
+  const result = await readable(() => attachTo(how, target, wish));
   if (options.json) console.log(JSON.stringify(result));
   else console.log(describe(word, result));
   return EXIT.ok;
@@ -68,13 +68,13 @@ export async function detach(word: string, options: { ifname?: string }): Promis
     throw new NethooksError(
       `${word}: nothing is attached${options.ifname === undefined ? '' : ` as ${options.ifname}`}`,
     );
-  readable(() => detachAll(context(), records));
+  await readable(() => detachAll(context(), records));
   for (const { ifname, result } of records)
     console.log(`${word}: ${ifname} ${result?.ips.map(({ address }) => address).join(' ') ?? ''} is gone`);
   return EXIT.ok;
 }
 
-function wire(word: string, peer: string, options: AttachOptions): number {
+async function wire(word: string, peer: string, options: AttachOptions): Promise<number> {
   if (options.network ?? options.mode ?? options.master ?? options.publish ?? options.hostShim)
     throw usage('--peer goes with --address, --ifname, --peer-address and --peer-ifname only');
   const { address, ifname } = options;
@@ -91,7 +91,7 @@ function wire(word: string, peer: string, options: AttachOptions): number {
     { target: near, ifname, address },
     { target: far, ifname: options.peerIfname ?? ifname, address: other },
   ] as const;
-  readable(() => attachPeers(how, [ends[0], ends[1]]));
+  await readable(() => attachPeers(how, [ends[0], ends[1]]));
   console.log(`${word} ${ends[0].ifname} ${address} <-> ${peer} ${ends[1].ifname} ${other}`);
   return EXIT.ok;
 }
@@ -106,9 +106,9 @@ function describe(word: string, { interfaces, ips, routes, dns }: Result): strin
 }
 
 /** For people, CNI's errors are messages like any other. */
-function readable<T>(action: () => T): T {
+async function readable<T>(action: () => T | Promise<T>): Promise<T> {
   try {
-    return action();
+    return await action();
   } catch (error) {
     if (!(error instanceof CniError)) throw error;
     throw new NethooksError([error.message, error.details].filter(Boolean).join('\n  '), 1, { cause: error });

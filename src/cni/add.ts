@@ -12,6 +12,7 @@ import {
 } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import type { Exec } from '../system/exec.ts';
+import { ipInside } from '../system/ip.ts';
 import type { Conf } from './conf.ts';
 import { del } from './del.ts';
 import { completeDhcp } from './dhcp.ts';
@@ -20,7 +21,7 @@ import { allocate, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
 import { ensureBridge, inside } from './links.ts';
 import { masquerade, unmasquerade } from './masquerade.ts';
 import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
-import { openNamespace } from './namespace.ts';
+import type { Entered } from './namespace.ts';
 import { closePorts, openPorts } from './ports.ts';
 import type { Request } from './request.ts';
 import type { Result } from './result.ts';
@@ -46,13 +47,13 @@ type Undo = (() => void)[];
 
 /**
  * Connects a container.
+ * @param entered its namespace, which is closed in the end
  * @throws CniError, NethooksError; nothing is left then
  */
-export function add(context: CniContext, request: Request, conf: Conf): Result {
-  const namespace = openNamespace(request.netns);
+export async function add(context: CniContext, request: Request, conf: Conf, entered: Entered): Promise<Result> {
   const undo: Undo = [];
   try {
-    return connect(context, request, conf, namespace, undo);
+    return await connect(context, request, conf, entered, undo);
   } catch (error) {
     for (const step of undo.reverse()) {
       try {
@@ -63,11 +64,17 @@ export function add(context: CniContext, request: Request, conf: Conf): Result {
     }
     throw error;
   } finally {
-    closeSync(namespace);
+    closeSync(entered.namespace);
   }
 }
 
-function connect(context: CniContext, request: Request, conf: Conf, namespace: number, undo: Undo): Result {
+async function connect(
+  context: CniContext,
+  request: Request,
+  conf: Conf,
+  { namespace, ip }: Entered,
+  undo: Undo,
+): Promise<Result> {
   const { exec } = context;
   const { networks } = readRecord();
   const network = conf.kind === 'network' ? requireNetwork(conf, networks) : null;
@@ -95,19 +102,20 @@ function connect(context: CniContext, request: Request, conf: Conf, namespace: n
     request,
     conf,
     namespace,
+    ip,
     hostLink: record.hostLink,
     bridge: isStacked(conf.kind) || conf.kind === 'ptp' ? null : (conf.network ?? conf.bridge),
     mac: macOfAttachment(record, conf, known),
     mtu: conf.mtu ?? (typeof network?.mtu === 'number' ? network.mtu : null),
   };
-  const link = makeInterface(wire, known);
+  const link = await makeInterface(wire, known);
   undo.push(() => removeInterface(exec, record, namespace));
   const dhcp = ipam.how === 'plugin' && ipam.delegation.type === 'dhcp';
-  if (dhcp) inside(exec, namespace, [`link set dev ${request.ifname} up`]);
+  if (dhcp) await inside(ipInside(exec, namespace, '-json'), [`link set dev ${request.ifname} up`]);
   let addressed = known ?? take();
   if (known === null && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
-  addressInterface(wire, addressed, link);
-  if (dhcp) addressed = completeDhcp(context, namespace, request.ifname, addressed);
+  await addressInterface(wire, addressed, link);
+  if (dhcp) addressed = await completeDhcp(context, namespace, request.ifname, addressed);
 
   if (conf.ipMasq && !isStacked(conf.kind) && !network) {
     record.masquerade = addressed.ips.map(({ address }) => address);

@@ -4,6 +4,7 @@ import { bare } from '../plan/wiring.ts';
 import { readAttachment } from '../state/attachments.ts';
 import { isHeldBy } from '../state/reservation-file.ts';
 import type { Exec } from '../system/exec.ts';
+import { ipInside } from '../system/ip.ts';
 import type { CniContext } from './add.ts';
 import type { Conf } from './conf.ts';
 import { delegate } from './delegate.ts';
@@ -15,12 +16,12 @@ import type { Request } from './request.ts';
 import { isDefault, isRecord, type Result } from './result.ts';
 
 /** @throws CniError: (config) without prevResult, (differs) with what is missing */
-export function check({ exec }: CniContext, request: Request, conf: Conf): void {
+export async function check({ exec }: CniContext, request: Request, conf: Conf): Promise<void> {
   const expected = conf.prevResult;
   if (!expected) throw new CniError(CODE.config, 'prevResult: missing; CHECK compares with it');
   const namespace = openNamespace(request.netns);
   try {
-    checkInside(exec, namespace, request, expected);
+    await checkInside(exec, namespace, request, expected);
   } finally {
     closeSync(namespace);
   }
@@ -29,9 +30,9 @@ export function check({ exec }: CniContext, request: Request, conf: Conf): void 
   checkAddresses(exec, request, conf, expected);
 }
 
-function checkInside(exec: Exec, namespace: number, { ifname, netns }: Request, expected: Result): void {
+async function checkInside(exec: Exec, namespace: number, { ifname, netns }: Request, expected: Result): Promise<void> {
   const lines = ['address show', 'route show', 'route show root ::/0'];
-  const output = inside(exec, namespace, lines);
+  const output = await inside(ipInside(exec, namespace, '-json'), lines);
   const link = shown(output).find((one) => one.ifname === ifname);
   if (!link) throw differs(`interface ${ifname} is not in the container`);
   const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox === netns);

@@ -5,13 +5,19 @@
 import { bare, isIPv6 } from '../plan/wiring.ts';
 import { failure } from '../system/exec.ts';
 import { executable } from '../system/install.ts';
+import { ipInside } from '../system/ip.ts';
 import type { CniContext } from './add.ts';
 import type { DhcpAnswer } from './dhcp-inform.ts';
 import { inside } from './links.ts';
 import { isDefault, type Result } from './result.ts';
 
 /** The result with what was missing, which is set inside as well. A server that does not answer leaves it as it was. */
-export function completeDhcp({ exec, log }: CniContext, namespace: number, ifname: string, result: Result): Result {
+export async function completeDhcp(
+  { exec, log }: CniContext,
+  namespace: number,
+  ifname: string,
+  result: Result,
+): Promise<Result> {
   const own = result.ips.find(({ address }) => !isIPv6(address));
   const hasRoute = result.routes.some(isDefault);
   if (!own || (hasRoute && result.dns.nameservers)) return result;
@@ -22,7 +28,8 @@ export function completeDhcp({ exec, log }: CniContext, namespace: number, ifnam
     answer.code === 0 ? JSON.parse(answer.stdout) : { routers: [], servers: [], domain: '' };
   const gateway = own.gateway ?? routers[0];
   const routes = hasRoute || !gateway ? [] : [{ dst: '0.0.0.0/0', gw: gateway }];
-  if (routes[0]) inside(exec, namespace, [`route replace default via ${bare(routes[0].gw)} dev ${ifname}`]);
+  if (routes[0])
+    await inside(ipInside(exec, namespace, '-json'), [`route replace default via ${bare(routes[0].gw)} dev ${ifname}`]);
   return {
     ...result,
     ips: result.ips.map((ip) => (ip === own && gateway ? { ...ip, gateway } : ip)),

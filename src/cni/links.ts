@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cidr } from '../plan/ipv4.ts';
 import { bare, isIPv6, type StackedWiring, stackedCommands, type VethWiring, vethCommands } from '../plan/wiring.ts';
 import { type Exec, type ExecResult, failure } from '../system/exec.ts';
+import type { Ip } from '../system/ip.ts';
 import { CniError, CODE } from './error.ts';
 
 /** What `ip -json address show` says about a link. */
@@ -14,33 +15,27 @@ export interface ShownLink {
   addr_info: { family?: string; local?: string; prefixlen?: number }[];
 }
 
-/** Lines for one `ip -batch` on the host, with the container's namespace as descriptor 3. */
-export function onHost(exec: Exec, namespace: number, lines: readonly string[]): ExecResult {
-  return exec('ip', ['-json', '-batch', '-'], { input: `${lines.join('\n')}\n`, fd: namespace });
-}
-
 /** The same for lines that are about the host alone, and must succeed. */
 export function mustOnHost(exec: Exec, lines: readonly string[]): void {
   const result = exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
   if (result.code !== 0) throw new CniError(CODE.failed, "setting the host's side up failed", blame(result, lines));
 }
 
-/**
- * Lines for one `ip -batch` in the container's namespace: nsenter becomes ip.
- * @returns what it printed
- */
-export function inside(exec: Exec, namespace: number, lines: readonly string[]): string {
-  const args = ['--net=/proc/self/fd/3', 'ip', '-json', '-batch', '-'];
-  const result = exec('nsenter', args, { input: `${lines.join('\n')}\n`, fd: namespace });
+/** Gives an `ip` in the container's namespace its lines; what it printed. */
+export async function inside(ip: Ip, lines: readonly string[]): Promise<string> {
+  const result = await ip(lines);
   if (result.code === 0) return result.stdout;
   throw new CniError(CODE.failed, 'setting the interface up failed', blame(result, lines));
 }
 
-/** @throws CniError (exists) when the container has such an interface already */
-export function makeVeth(exec: Exec, namespace: number, wiring: VethWiring): ShownLink | null {
+/**
+ * @param ip on the host
+ * @throws CniError (exists) when the container has such an interface already
+ */
+export async function makeVeth(exec: Exec, ip: Ip, wiring: VethWiring): Promise<ShownLink | null> {
   const { bridge, ifname } = wiring;
   const lines = [...(bridge === null ? [] : [`address show dev ${bridge}`]), ...vethCommands(wiring)];
-  const result = onHost(exec, namespace, lines);
+  const result = await ip(lines);
   if (result.code === 0) return bridge === null ? null : (shown(result.stdout)[0] ?? null);
   if (bridge !== null && /Device "[^"]+" does not exist/.test(result.stderr)) throw new NoBridge(bridge);
   removeVeth(exec, wiring.hostName, result);
@@ -59,10 +54,13 @@ function removeVeth(exec: Exec, hostName: string, { stderr }: ExecResult): void 
   if (!/File exists/.test(stderr)) exec('ip', ['link', 'delete', 'dev', hostName]);
 }
 
-/** @throws CniError; (unsupported) when the kernel has no such kind of interface */
-export function makeStacked(exec: Exec, namespace: number, wiring: StackedWiring): void {
+/**
+ * @param ip on the host
+ * @throws CniError; (unsupported) when the kernel has no such kind of interface
+ */
+export async function makeStacked(ip: Ip, wiring: StackedWiring): Promise<void> {
   const lines = stackedCommands(wiring);
-  const result = onHost(exec, namespace, lines);
+  const result = await ip(lines);
   if (result.code === 0) return;
   if (/Unknown device type|Operation not supported/.test(result.stderr))
     throw new CniError(

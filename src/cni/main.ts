@@ -3,10 +3,10 @@ import { readSync, writeSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
-import { add, type CniContext } from './add.ts';
-import { addNames, removeChained } from './chained.ts';
+import type { CniContext } from './add.ts';
 import { isChained, parseConf } from './conf.ts';
 import { CniError, CODE, renderError } from './error.ts';
+import { enter } from './namespace.ts';
 import { guessVersion, parseCommand, parseRequest, type Request } from './request.ts';
 import { type Result, renderResult } from './result.ts';
 import { versionReport } from './versions.ts';
@@ -50,18 +50,21 @@ export async function runCni(words: readonly string[]): Promise<number> {
 
 async function perform(context: CniContext, request: Request): Promise<Result | null> {
   // With what ADD left behind, DEL needs no configuration that still makes sense.
+  const chained = isChained(request.conf);
   if (request.command === 'DEL') {
-    const { del } = await import('./del.ts');
-    if (isChained(request.conf)) removeChained(request);
-    else del(context, request);
+    if (chained) (await import('./chained.ts')).removeChained(request);
+    else (await import('./del.ts')).del(context, request);
     return null;
   }
+  // What sets the namespace up loads while the rest of us does.
+  const entered = request.command === 'ADD' && !chained ? enter(context.exec, request.netns) : null;
   const conf = parseConf(request.conf, request.args);
   switch (request.command) {
     case 'ADD':
-      return conf.kind === 'dns' ? addNames(context, request, conf) : add(context, request, conf);
+      if (entered) return (await import('./add.ts')).add(context, request, conf, entered);
+      return (await import('./chained.ts')).addNames(context, request, conf);
     case 'CHECK':
-      (await import('./check.ts')).check(context, request, conf);
+      await (await import('./check.ts')).check(context, request, conf);
       return null;
     case 'GC':
       (await import('./gc.ts')).gc(context, request, conf);

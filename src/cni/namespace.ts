@@ -1,5 +1,7 @@
 /** The network namespace that CNI_NETNS names. */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
+import type { Exec } from '../system/exec.ts';
+import { type Ip, ipInside, ipOnHost } from '../system/ip.ts';
 import { CniError, CODE } from './error.ts';
 
 /**
@@ -28,4 +30,18 @@ export function openNamespaceIfThere(path: string): number | null {
   } catch {
     return null;
   }
+}
+
+/** A namespace, and who is to set it up. */
+export interface Entered {
+  /** An open file descriptor. */
+  namespace: number;
+  /** On the host and inside, for their first lines. */
+  ip: { host: Ip; inside: Ip };
+}
+
+/** @throws CniError as openNamespace does */
+export function enter(exec: Exec, path: string): Entered {
+  const namespace = openNamespace(path);
+  return { namespace, ip: { host: ipOnHost(exec, namespace, '-json'), inside: ipInside(exec, namespace, '-json') } };
 }

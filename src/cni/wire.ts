@@ -4,6 +4,7 @@ import { bare, insideCommands, isIPv6, macOf, ptpHostCommands } from '../plan/wi
 import type { AttachmentRecord } from '../state/attachments.ts';
 import type { Exec } from '../system/exec.ts';
 import { readRoutes } from '../system/facts.ts';
+import { ipOnHost } from '../system/ip.ts';
 import type { Conf } from './conf.ts';
 import { CniError, CODE } from './error.ts';
 import {
@@ -17,16 +18,15 @@ import {
   NoBridge,
   type ShownLink,
 } from './links.ts';
+import type { Entered } from './namespace.ts';
 import type { Request } from './request.ts';
 import { type Interface, isDefault, type Result } from './result.ts';
 
 /** What the steps of one attachment share. */
-export interface Wire {
+export interface Wire extends Entered {
   exec: Exec;
   request: Request;
   conf: Conf;
-  /** The container's network namespace, an open file descriptor. */
-  namespace: number;
   /** The host's end of the pair; null for macvlan and ipvlan. */
   hostLink: string | null;
   /** The bridge that it joins; null for ptp, macvlan and ipvlan. */
@@ -50,14 +50,14 @@ export function macOfAttachment(record: AttachmentRecord, conf: Conf, addressed:
  * @param addressed what is known of the addresses by now
  * @returns the bridge as it was found or made
  */
-export function makeInterface(wire: Wire, addressed: Result | null): ShownLink | null {
-  const { exec, namespace, conf, request, bridge, hostLink, mac, mtu } = wire;
+export async function makeInterface(wire: Wire, addressed: Result | null): Promise<ShownLink | null> {
+  const { exec, ip, conf, request, bridge, hostLink, mac, mtu } = wire;
   const { ifname } = request;
   if (conf.kind === 'macvlan' || conf.kind === 'ipvlan') {
     const master = conf.master ?? readRoutes().defaultDevice;
     if (master === null) throw new CniError(CODE.config, 'master: missing, and the host has no default route');
     const own = conf.kind === 'ipvlan' ? null : mac;
-    makeStacked(exec, namespace, { type: conf.kind, mode: conf.mode, master, ifname, mac: own, mtu });
+    await makeStacked(ip.host, { type: conf.kind, mode: conf.mode, master, ifname, mac: own, mtu });
     return null;
   }
   const wiring = {
@@ -72,13 +72,13 @@ export function makeInterface(wire: Wire, addressed: Result | null): ShownLink |
   };
   let link: ShownLink | null;
   try {
-    link = makeVeth(exec, namespace, wiring);
+    link = await makeVeth(exec, ip.host, wiring);
   } catch (error) {
     if (!(error instanceof NoBridge) || bridge === null) throw error;
     if (conf.kind === 'network')
       throw new CniError(CODE.failed, `network ${bridge} has no bridge`, '`nethooks up` brings it back');
     link = ensureBridge(exec, bridgeWish(wire, addressed), null);
-    makeVeth(exec, namespace, wiring);
+    await makeVeth(exec, ipOnHost(exec, wire.namespace, '-json'), wiring);
   }
   try {
     if (addressed && link && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
@@ -101,8 +101,8 @@ export function bridgeWish({ conf, bridge, mtu, request }: Wire, addressed: Resu
 }
 
 /** Addresses and routes inside, and what belongs to them on the host. */
-export function addressInterface(wire: Wire, addressed: Result, link: ShownLink | null): void {
-  const { exec, namespace, conf, request, hostLink, bridge, mtu } = wire;
+export async function addressInterface(wire: Wire, addressed: Result, link: ShownLink | null): Promise<void> {
+  const { exec, ip, conf, request, hostLink, bridge, mtu } = wire;
   // A bridge's MTU is that of its smallest port: a new one must not make it smaller, nor be larger than it can use.
   const real = bridge !== null && mtu === null && link && link.mtu !== 1500 ? link.mtu : null;
   const lines = [
@@ -111,7 +111,7 @@ export function addressInterface(wire: Wire, addressed: Result, link: ShownLink 
   ];
   if (lines.length > 0) mustOnHost(exec, lines);
   const options = { ptp: conf.kind === 'ptp', mtu: real };
-  inside(exec, namespace, insideCommands(request.ifname, addressed.ips, addressed.routes, options));
+  await inside(ip.inside, insideCommands(request.ifname, addressed.ips, addressed.routes, options));
   if (conf.kind === 'ptp' || (conf.kind === 'bridge' && conf.isGateway))
     enableForwarding(addressed.ips.map(({ address }) => address));
 }

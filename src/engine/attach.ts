@@ -3,6 +3,7 @@ import { add, type CniContext } from '../cni/add.ts';
 import { parseConf } from '../cni/conf.ts';
 import { del } from '../cni/del.ts';
 import { remove } from '../cni/gc.ts';
+import { enter } from '../cni/namespace.ts';
 import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import { NethooksError } from '../errors.ts';
@@ -42,7 +43,7 @@ export const attachmentId = (kind: string, name: string): string => `attached.${
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 
 /** @throws NethooksError, CniError; nothing is left then */
-export function attach(context: CniContext, target: Target, wish: AttachWish): Result {
+export async function attach(context: CniContext, target: Target, wish: AttachWish): Promise<Result> {
   const conf = configuration(wish);
   const name = wish.name ?? target.name;
   const request: Request = {
@@ -65,7 +66,7 @@ export function attach(context: CniContext, target: Target, wish: AttachWish): R
     publishAll: false,
     publishAddress: '0.0.0.0',
   });
-  const result = add(context, request, { ...parsed, publish });
+  const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns));
   if (!wish.hostShim) return result;
   const key = { network: ATTACHED, id: request.containerId, ifname: wish.ifname };
   try {

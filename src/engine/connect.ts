@@ -3,6 +3,7 @@
  * knows who calls.
  */
 import { type ContainerOptions, NO_OPTIONS } from '../config/container-options.ts';
+import { NethooksError } from '../errors.ts';
 import { type Attachment, attach, attachCommands, type Joining } from '../plan/container.ts';
 import { dnsName } from '../plan/names.ts';
 import { releaseAddress, reserveAddress } from '../state/address-store.ts';
@@ -22,7 +23,8 @@ import { forgetParent } from '../state/links.ts';
 import { announce, unreserveInDhcp } from '../state/names.ts';
 import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
 import { startTime } from '../state/process.ts';
-import { type Exec, must } from '../system/exec.ts';
+import { type Exec, failure } from '../system/exec.ts';
+import type { Ip } from '../system/ip.ts';
 import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
 import { applyPolicy } from './policy.ts';
@@ -35,8 +37,8 @@ export interface Connection {
   name: string;
   /** pid of its init. */
   pid: number;
-  /** Its network namespace, an open file descriptor. */
-  namespace: number;
+  /** In its network namespace, waiting for its lines. */
+  ip: Ip;
   /** The directory that is its root. */
   root: string;
   joining: Joining[];
@@ -59,8 +61,8 @@ export interface ConnectContext {
  * containers apart is none: without it there is no container.
  * @throws NethooksError when an interface cannot have its address, or the kernel refuses the policy; nothing is left then
  */
-export function connect({ exec, log }: ConnectContext, connection: Connection): ContainerRecord {
-  const { name, pid, namespace, root, joining, wish = NO_WISH, options = NO_OPTIONS } = connection;
+export async function connect({ exec, log }: ConnectContext, connection: Connection): Promise<ContainerRecord> {
+  const { name, pid, ip, root, joining, wish = NO_WISH, options = NO_OPTIONS } = connection;
   const { words = [], configFile = null } = connection;
   const network = joining[0]?.network ?? null;
   const done: Done = { reserved: [], ports: [], attachments: [] };
@@ -75,16 +77,12 @@ export function connect({ exec, log }: ConnectContext, connection: Connection): 
       return attach(one, reservation.address);
     });
     done.attachments = attachments;
-    // Names first: dnsmasq reads them while the interface is being set up.
     const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
+    const addressed = setAddresses(ip, attachments);
     convenience(log, 'names', () => {
       for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
     });
-    const shown = inNamespace(exec, namespace, [
-      ...attachCommands(attachments),
-      `link show dev ${attachments[0]?.ifname}`,
-    ]);
-    const port = Number(/@if(\d+):/.exec(shown)?.[1] ?? Number.NaN) || null;
+    const port = await addressed;
     const networks = joining.map(({ network }) => network);
     const made = makePolicy({ name, attachments, networks, port }, wish, kept.publish, log);
     done.ports = made.fresh;
@@ -155,8 +153,9 @@ function undo(name: string, { reserved, ports, attachments }: Done): void {
     if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
 }
 
-/** One process: nsenter becomes ip, which says at the end which interface of the host the first one is paired with. */
-function inNamespace(exec: Exec, namespace: number, commands: string[]): string {
-  const input = `${commands.join('\n')}\n`;
-  return must(exec, 'nsenter', ['--net=/proc/self/fd/3', 'ip', '-batch', '-'], { fd: namespace, input }).stdout;
+/** Sets the interfaces up; the index of the host's interface that the first one is paired with. */
+async function setAddresses(ip: Ip, attachments: Attachment[]): Promise<number | null> {
+  const result = await ip([...attachCommands(attachments), `link show dev ${attachments[0]?.ifname}`]);
+  if (result.code !== 0) throw new NethooksError(failure('ip', ['-batch', '-'], result));
+  return Number(/@if(\d+):/.exec(result.stdout)?.[1] ?? Number.NaN) || null;
 }

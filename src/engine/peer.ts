@@ -14,6 +14,7 @@ import {
   writeAttachment,
 } from '../state/attachments.ts';
 import { failure } from '../system/exec.ts';
+import { ipInside } from '../system/ip.ts';
 import type { Target } from '../system/target.ts';
 import { ATTACHED, attachmentId } from './attach.ts';
 
@@ -38,7 +39,7 @@ export function otherAddress(address: string): string | null {
 }
 
 /** @throws NethooksError, CniError; nothing is left then */
-export function attachPeers({ exec }: CniContext, ends: readonly [End, End]): void {
+export async function attachPeers({ exec }: CniContext, ends: readonly [End, End]): Promise<void> {
   const [one, two] = ends;
   const namespaces = ends.map(({ target }) => openNamespace(target.netns)) as [number, number];
   const keys = ends.map(
@@ -60,7 +61,7 @@ export function attachPeers({ exec }: CniContext, ends: readonly [End, End]): vo
     if (made.code !== 0) throw new NethooksError(explain(made.stderr, failure('ip', words, made)));
     try {
       for (const [index, { ifname, address }] of ends.entries())
-        inside(exec, namespaces[index] as number, insideCommands(ifname, [{ address }], []));
+        await inside(ipInside(exec, namespaces[index] as number, '-json'), insideCommands(ifname, [{ address }], []));
       for (const index of [0, 1] as const) writeAttachment(recordOf(ends[index], keys[index], keys[1 - index] as Key));
     } catch (error) {
       exec('nsenter', ['--net=/proc/self/fd/3', 'ip', 'link', 'delete', 'dev', one.ifname], { fd: namespaces[0] });

@@ -1,7 +1,8 @@
 /** Starting programs: arguments as a list, never through a shell, always with a time limit. */
-import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { run, start } from '#spawn';
 import { NethooksError } from '../errors.ts';
+import { type Ended, type Launch, type Program, tooLate } from './spawn.ts';
 
 export interface ExecOptions {
   /** Text for its standard input; without it the program reads end of file. */
@@ -12,18 +13,21 @@ export interface ExecOptions {
   env?: Readonly<Record<string, string>>;
 }
 
-export interface ExecResult {
-  /** Exit status; null when a signal ended it. */
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
+export type ExecResult = Ended;
+
+/** A program that has been started and waits for its input. Unused, it reads end of file when we end. */
+export type Prepared = (input: string) => Promise<ExecResult>;
 
 export interface Exec {
   /** Runs a program to its end. Throws NethooksError when it cannot be started or takes too long; a failure is a result. */
   (command: string, args: readonly string[], options?: ExecOptions): ExecResult;
-  /** Starts a program and goes on; its standard output is dropped. Rejects where the call above throws. */
+  /** Starts a program and goes on. Rejects where the call above throws. */
   start(command: string, args: readonly string[]): Promise<ExecResult>;
+  /**
+   * Starts a program ahead of its input: while we find out what it is to do, it loads.
+   * @throws NethooksError when it cannot be started
+   */
+  prepare(command: string, args: readonly string[], options?: Pick<ExecOptions, 'fd'>): Prepared;
 }
 
 /** Which Debian package brings a program that is missing. */
@@ -53,57 +57,76 @@ const GRACE_MS = 200;
 export function execUntil(deadline: number): Exec {
   const left = (): number => Math.max(GRACE_MS, Math.floor(deadline - performance.now()));
   const exec: Exec = (command, args, { input, fd, env } = {}) => {
-    const result = spawnSync(command, args, {
-      env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT,
-      cwd: '/',
-      encoding: 'utf8',
-      timeout: left(),
-      killSignal: 'SIGKILL',
-      maxBuffer: 256 * 1024 * 1024,
-      ...(input === undefined ? {} : { input }),
-      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...(fd === undefined ? [] : [fd])],
-    });
-    if (result.error) throw startFailure(command, args, result.error);
-    return { code: result.status, stdout: result.stdout ?? '', stderr: result.stderr ?? '' };
+    const launch = { command, args, fd, env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT };
+    try {
+      return run(launch, input, left());
+    } catch (error) {
+      throw startFailure(launch, error);
+    }
   };
-  exec.start = (command, args) => startProgram(command, args, left());
+  exec.prepare = (command, args, { fd } = {}) => {
+    const launch = { command, args, fd, env: ENVIRONMENT };
+    const program = beside(launch);
+    return (input) => finish(launch, program, input, left());
+  };
+  exec.start = async (command, args) => exec.prepare(command, args)('');
   return exec;
 }
 
-/** Standard error goes to a file without a name: a pipe would bring node's streams in, which take longer than most programs. */
-function startProgram(command: string, args: readonly string[], timeout: number): Promise<ExecResult> {
-  return new Promise((resolve, reject) => {
-    const errors = openSync('/run', O_TMPFILE | constants.O_RDWR, 0o600);
-    const child = spawn(command, args, { env: ENVIRONMENT, cwd: '/', stdio: ['ignore', 'ignore', errors] });
-    // Not spawn's own timeout: node goes on waiting for it after a program that is not there.
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeout);
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      closeSync(errors);
-      reject(startFailure(command, args, error));
-    });
-    child.once('exit', (code) => {
-      clearTimeout(timer);
-      const bytes = Buffer.alloc(4096);
-      const stderr = bytes.toString('utf8', 0, readSync(errors, bytes, 0, bytes.length, 0));
-      closeSync(errors);
-      if (child.killed) reject(tooLate(command, args));
-      else resolve({ code, stdout: '', stderr });
-    });
-  });
+/** A program beside us and the files without a name that it prints into: pipes would bring streams in, which take their time. */
+interface Beside extends Program {
+  output: number;
+  errors: number;
+}
+
+function beside(launch: Launch): Beside {
+  const [output, errors] = [unnamedFile(), unnamedFile()];
+  try {
+    return { ...start(launch, output, errors), output, errors };
+  } catch (error) {
+    closeSync(output);
+    closeSync(errors);
+    throw startFailure(launch, error);
+  }
+}
+
+async function finish(launch: Launch, program: Beside, input: string, timeout: number): Promise<ExecResult> {
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    program.kill();
+  }, timeout);
+  try {
+    program.finish(input);
+    const code = await program.ended;
+    if (late) throw tooLate();
+    return { code, stdout: textOf(program.output), stderr: textOf(program.errors) };
+  } catch (error) {
+    throw startFailure(launch, error);
+  } finally {
+    clearTimeout(timer);
+    closeSync(program.output);
+    closeSync(program.errors);
+  }
+}
+
+const unnamedFile = (): number => openSync('/run', O_TMPFILE | constants.O_RDWR, 0o600);
+
+function textOf(file: number): string {
+  const bytes = Buffer.alloc(fstatSync(file).size);
+  return bytes.toString('utf8', 0, bytes.length === 0 ? 0 : readSync(file, bytes, 0, bytes.length, 0));
 }
 
 /** open(2): an unnamed file; node has no constant for it, and its lower half is not the same on every architecture. */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
-function startFailure(command: string, args: readonly string[], cause: NodeJS.ErrnoException): NethooksError {
-  if (cause.code === 'ENOENT') return new NethooksError(missing(command), 1, { cause });
-  if (cause.code === 'ETIMEDOUT') return tooLate(command, args);
-  return new NethooksError(`${command}: ${cause.message}`, 1, { cause });
+function startFailure({ command, args }: Launch, cause: unknown): NethooksError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new NethooksError(missing(command), 1, { cause });
+  if (code === 'ETIMEDOUT')
+    return new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`, 1, { cause });
+  return new NethooksError(`${command}: ${message}`, 1, { cause });
 }
-
-const tooLate = (command: string, args: readonly string[]): NethooksError =>
-  new NethooksError(`${command} ${args.join(' ')}: gave up, no time left`);
 
 /** The result of a program that must succeed. Throws NethooksError with the program's own words otherwise. */
 export function must(exec: Exec, command: string, args: readonly string[], options?: ExecOptions): ExecResult {
