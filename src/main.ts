@@ -34,6 +34,11 @@ async function main(words: string[]): Promise<number> {
     const { runCni } = await import('./cni/main.ts');
     return runCni(words.slice(1));
   }
+  // Runs at boot and after every change; without options it needs no parser.
+  if (words.length === 1 && words[0] === 'up') {
+    const { up } = await import('./cli/up.ts');
+    return up({});
+  }
   const { runCommand } = await import('./cli/program.ts');
   return runCommand(words, callerDirectory);
 }

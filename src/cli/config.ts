@@ -53,7 +53,7 @@ export async function init({ print }: { print?: boolean }): Promise<number> {
     return EXIT.ok;
   }
   if (!print) requireRoot('config init');
-  const links = readLinks(execUntil(performance.now() + 10_000));
+  const links = await readLinks(execUntil(performance.now() + 10_000));
   const octets = freeSubnet(links, readRoutes().routes);
   if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
   const address = `${octets}.1`;

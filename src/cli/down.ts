@@ -23,7 +23,7 @@ export async function down(names: string[], options: DownOptions): Promise<numbe
     throw new NethooksError(`no network ${unknown.join(', ')} is up; up: ${known.join(', ') || 'none'}`, EXIT.usage);
   const change = { wish: (record: HostRecord) => without(record, names), files: options.files ?? false };
   const exec = execUntil(performance.now() + 60_000);
-  if (options.dryRun) printPlan(planChange(exec, change).plan, options.json ? 'json' : 'todo');
+  if (options.dryRun) printPlan((await planChange(exec, change)).plan, options.json ? 'json' : 'todo');
   else printPlan(await changeHost({ exec, log: warn, wait: true }, change, 30), options.json ? 'json' : 'done');
   return EXIT.ok;
 }

@@ -12,7 +12,7 @@ import { changeTo, configuration, requireRoot } from './up.ts';
 export async function status({ config: file, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
   requireRoot('status');
   const config = await configuration(file);
-  const { plan, facts } = planChange(execUntil(performance.now() + 60_000), changeTo(config));
+  const { plan, facts } = await planChange(execUntil(performance.now() + 60_000), changeTo(config));
   const current = statusOf(config, facts, plan);
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);

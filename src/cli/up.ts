@@ -46,7 +46,7 @@ export async function plan(options: UpOptions): Promise<number> {
 async function show(options: UpOptions): Promise<boolean> {
   const change = changeTo(await configuration(options.config));
   requireRoot('plan');
-  const { plan } = planChange(execUntil(performance.now() + LIMIT_MS), change);
+  const { plan } = await planChange(execUntil(performance.now() + LIMIT_MS), change);
   printPlan(plan, options.json ? 'json' : 'todo');
   if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
   return plan.steps.length > 0;

@@ -1,9 +1,9 @@
 /** Carries a plan out. A step that fails takes the earlier ones back, last first; the first error is the one that is thrown. */
 import { writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { describe, type Rule, type RulesStep, type Step } from '../plan/step.ts';
+import { type DnsmasqStep, describe, type Rule, type RulesStep, type Step } from '../plan/step.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
-import { type Exec, must } from './exec.ts';
+import { type Exec, failure, must } from './exec.ts';
 import { removeFile, writeAtomically } from './files.ts';
 import { applyResolver } from './resolver.ts';
 
@@ -21,12 +21,15 @@ export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
   const done: Step[] = [];
   const daemons: Promise<void>[] = [];
   try {
-    for (const step of steps) {
+    // Programs load while earlier steps are carried out.
+    const work = steps.map((step) => ({ step, program: prepare(how.exec, step) }));
+    for (const { step, program } of work) {
       // Daemons come up while rules are written, but nobody is sent to them before they answer.
       if (step.kind === 'resolver' || step.kind === 'file') await Promise.all(daemons);
       done.unshift(step);
-      const daemon = apply(how, step);
-      if (daemon) daemons.push(daemon);
+      if (program) await program();
+      else if (step.kind === 'dnsmasq') daemons.push(heard(daemon(how, step)));
+      else apply(how, step);
     }
     await Promise.all(daemons);
   } catch (cause) {
@@ -45,42 +48,58 @@ async function takeAllBack(how: Applying, done: Step[]): Promise<void> {
   }
 }
 
-/** Carries one step out; a promise for what goes on in the background. */
-function apply({ exec, wait }: Applying, step: Step): Promise<void> | undefined {
+/** The program that carries a step out, started and waiting; null for a step that needs none, or is a daemon. */
+function prepare(exec: Exec, step: Step): (() => Promise<void>) | null {
   switch (step.kind) {
     case 'ip':
-      batch(exec, step.commands);
-      break;
+      return batch(exec, step.commands);
+    case 'nft':
+      return program(exec, ['nft', '-f', '-'], step.script);
+    case 'rules':
+      return program(exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
+    default:
+      return null;
+  }
+}
+
+/** Carries out a step that needs no program of its own. */
+function apply({ exec }: Applying, step: Step): void {
+  switch (step.kind) {
     case 'sysctl':
       writeFileSync(`/proc/sys/${step.key}`, step.value);
       break;
-    case 'nft':
-      must(exec, 'nft', ['-f', '-'], { input: step.script });
-      break;
     case 'bridge-netfilter':
       loadBridgeNetfilter(exec);
-      break;
-    case 'rules':
-      rules(exec, step);
       break;
     case 'file':
       if (step.content === null) removeFile(step.path);
       else writeAtomically(step.path, step.content);
       break;
-    case 'dnsmasq':
-      if (step.action !== 'start') stopDnsmasq(exec, step.network);
-      return step.action === 'stop' ? undefined : startDnsmasq(exec, step, wait);
     case 'resolver':
       applyResolver(exec, step);
   }
-  return undefined;
+}
+
+/** What fails in the background is said when it is waited for, not before. */
+function heard(promise: Promise<void>): Promise<void> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** Stops a daemon at once; a promise for one that comes up. */
+async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {
+  if (step.action !== 'start') stopDnsmasq(exec, step.network);
+  if (step.action !== 'stop') await startDnsmasq(exec, step, wait);
 }
 
 async function takeBack(how: Applying, step: Step): Promise<void> {
   try {
     // Half of the step may never have been done: what cannot be undone must not keep the rest from it (ip(8), -force).
-    if (step.kind === 'ip') batch(how.exec, step.undo, ['-force']);
-    else await apply(how, invert(step));
+    const undo = invert(step);
+    const program = step.kind === 'ip' ? batch(how.exec, step.undo, ['-force']) : prepare(how.exec, undo);
+    if (program) await program();
+    else if (undo.kind === 'dnsmasq') await daemon(how, undo);
+    else apply(how, undo);
   } catch (error) {
     how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
   }
@@ -111,8 +130,17 @@ function invert(step: Step): Step {
   }
 }
 
-function batch(exec: Exec, commands: string[], options: string[] = []): void {
-  if (commands.length > 0) must(exec, 'ip', [...options, '-batch', '-'], { input: `${commands.join('\n')}\n` });
+function batch(exec: Exec, commands: string[], options: string[] = []): (() => Promise<void>) | null {
+  return commands.length > 0 ? program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`) : null;
+}
+
+/** A program that must succeed, started now and given its input later. */
+function program(exec: Exec, [command = '', ...args]: string[], input: string): () => Promise<void> {
+  const give = exec.prepare(command, args);
+  return async () => {
+    const result = await give(input);
+    if (result.code !== 0) throw new NethooksError(failure(command, args, result));
+  };
 }
 
 /** The module comes switched on for every bridge of the host, which would change other people's: off again at once. */
@@ -122,13 +150,12 @@ function loadBridgeNetfilter(exec: Exec): void {
     writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${family}`, '0');
 }
 
-/** All rules in one transaction per table. */
-function rules(exec: Exec, { action, rules }: RulesStep): void {
+/** All rules in one transaction per table (iptables-restore(8)). */
+function rules({ action, rules }: RulesStep): string {
   const flag = { insert: '-I', append: '-A', delete: '-D' }[action];
   const section = (table: Rule['table']): string[] => {
     const lines = rules.filter((rule) => rule.table === table).map(({ chain, match }) => `${flag} ${chain} ${match}`);
     return lines.length > 0 ? [`*${table}`, ...lines, 'COMMIT'] : [];
   };
-  const input = [...section('mangle'), ...section('filter'), ''].join('\n');
-  must(exec, 'iptables-restore', ['--noflush', '--wait'], { input });
+  return [...section('mangle'), ...section('filter'), ''].join('\n');
 }

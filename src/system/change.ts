@@ -18,13 +18,13 @@ export interface Change {
 }
 
 /** What would be done now, without doing it. */
-export function planChange(
+export async function planChange(
   exec: Exec,
   change: Change,
-): { plan: Plan; facts: HostFacts; record: HostRecord; wish: HostWish } {
+): Promise<{ plan: Plan; facts: HostFacts; record: HostRecord; wish: HostWish }> {
   const record = readRecord();
   const wish = change.wish(record);
-  const facts = gatherFacts(exec, wish.networks, record.networks);
+  const facts = await gatherFacts(exec, wish.networks, record.networks);
   const plan = planHost(wish, facts, record);
   plan.warnings.push(...stranded(wish.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
@@ -39,7 +39,7 @@ export function planChange(
 export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
   const release = lockHost(how.exec, waitSeconds);
   try {
-    const { plan, facts, record, wish } = planChange(how.exec, change);
+    const { plan, facts, record, wish } = await planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
     await applySteps(how, plan.steps);
     writeRecord(recordAfter(plan, wish, facts, record));

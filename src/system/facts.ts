@@ -19,27 +19,29 @@ import { resolverFact } from './resolver.ts';
  * @param known networks that the record holds
  * @throws NethooksError when a program that it asks is missing or fails
  */
-export function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): HostFacts {
-  const links = readLinks(exec);
-  const { routes, defaultDevice } = readRoutes();
-  const all = [...wanted, ...known];
-  const dnsmasq = Object.fromEntries(all.map(({ name }) => [name, dnsmasqFact(name)]));
-  const resolver = resolverFact(all.map((network) => network.name));
+export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<HostFacts> {
+  const programs = Promise.all([readLinks(exec), readTable(exec), readIptables(exec)]);
+  // Meanwhile.
+  const files = readFiles(exec, [...wanted, ...known]);
+  const [[links, nft, iptables], rest] = await Promise.all([programs, files]);
+  // After the table: the other way round, what belongs to a container that comes in between would look left over.
+  const policies = [...livePolicies(), ...attachedPolicies()];
+  return { ...rest, links, nft, iptables, policies, localnet: readLocalnet(links) };
+}
+
+type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'localnet'>;
+
+async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
+  const resolver = resolverFact(networks.map((network) => network.name));
   return {
-    links,
-    routes,
-    defaultDevice,
+    ...readRoutes(),
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
-    nft: readTable(exec),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
-    localnet: readLocalnet(links),
-    policies: [...livePolicies(), ...attachedPolicies()],
-    iptables: readIptables(exec),
     files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
-    dnsmasq,
+    dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,
-    upstreams: currentUpstreams(all, resolver.text),
+    upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
   };
 }
@@ -80,8 +82,8 @@ interface IpLink {
   addr_info: { family?: string; local?: string; prefixlen?: number }[];
 }
 
-export function readLinks(exec: Exec): LinkFact[] {
-  const { stdout } = must(exec, 'ip', ['-json', '-details', 'address', 'show']);
+export async function readLinks(exec: Exec): Promise<LinkFact[]> {
+  const stdout = await printed(exec, 'ip', ['-json', '-details', 'address', 'show']);
   return (JSON.parse(stdout) as IpLink[]).map((link) => ({
     name: link.ifname,
     kind: link.linkinfo?.info_kind ?? '',
@@ -126,22 +128,28 @@ export function readRoutes(): { routes: RouteFact[]; defaultDevice: string | nul
   };
 }
 
-function readTable(exec: Exec): string | null {
+async function readTable(exec: Exec): Promise<string | null> {
   const args = ['list', 'table', 'inet', 'nethooks'];
-  const result = exec('nft', args);
+  const result = await exec.start('nft', args);
   if (result.code === 0) return result.stdout;
   if (/No such file or directory/.test(result.stderr)) return null;
   throw new NethooksError(failure('nft', args, result));
 }
 
-function readIptables(exec: Exec): HostFacts['iptables'] {
+async function readIptables(exec: Exec): Promise<HostFacts['iptables']> {
+  const stdout = await printed(exec, 'iptables-save', []);
   let table = '';
-  return must(exec, 'iptables-save', [])
-    .stdout.split('\n')
-    .flatMap((line) => {
-      if (line.startsWith('*')) table = line.slice(1);
-      return /^(-A|:)/.test(line) ? [{ table, line }] : [];
-    });
+  return stdout.split('\n').flatMap((line) => {
+    if (line.startsWith('*')) table = line.slice(1);
+    return /^(-A|:)/.test(line) ? [{ table, line }] : [];
+  });
+}
+
+/** What a program prints, which runs beside others. */
+async function printed(exec: Exec, command: string, args: string[]): Promise<string> {
+  const result = await exec.start(command, args);
+  if (result.code !== 0) throw new NethooksError(failure(command, args, result));
+  return result.stdout;
 }
 
 /** LXC's version, remembered as long as its program is the same: asking takes a process. */
