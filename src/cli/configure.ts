@@ -48,7 +48,7 @@ export async function configure(name: string | undefined, options: ConfigureOpti
   if ((name === undefined) === (options.all !== true))
     throw new NethooksError('configure: allowed: the name of one container, or --all', EXIT.usage);
   const how = applying();
-  const release = options.dryRun ? () => undefined : lockHost(how.exec, WAIT_SECONDS);
+  const release = options.dryRun ? () => undefined : await lockHost(how.exec, WAIT_SECONDS);
   try {
     const turn = await prepare(how, options);
     if (name !== undefined) {

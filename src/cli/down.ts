@@ -1,8 +1,10 @@
 /** `nethooks down`: from the record of what was applied, whatever the configuration says by now. */
 import { NethooksError } from '../errors.ts';
-import type { HostRecord, HostWish } from '../plan/host.ts';
+import type { HostWish } from '../plan/host.ts';
+import type { HostRecord } from '../plan/host-record.ts';
 import { readRecord } from '../state/record.ts';
-import { changeHost, planChange } from '../system/change.ts';
+import { planChange } from '../system/carry-out.ts';
+import { changeHost } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';

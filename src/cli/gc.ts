@@ -27,7 +27,7 @@ export async function gc({
 }): Promise<number> {
   requireRoot('gc');
   const exec = execUntil(performance.now() + 60_000);
-  const release = dryRun ? () => undefined : lockHost(exec, 30);
+  const release = dryRun ? () => undefined : await lockHost(exec, 30);
   try {
     const networks = hostLocal ? filesIn(DEFAULT_DATA_DIR) : readRecord().networks.map(({ name }) => name);
     const garbage = findGarbage(networks);

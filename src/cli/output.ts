@@ -8,8 +8,8 @@ export function printPlan(plan: Plan, how: 'json' | 'done' | 'todo'): void {
     return;
   }
   for (const warning of plan.warnings) warn(warning);
-  for (const line of plan.steps.flatMap((step) => describe(step))) console.log(line);
-  if (plan.steps.length === 0) console.log(how === 'done' ? 'nothing to change' : 'nothing would change');
+  const lines = plan.steps.flatMap((step) => describe(step));
+  console.log(lines.join('\n') || (how === 'done' ? 'nothing to change' : 'nothing would change'));
 }
 
 /** A line on standard error. */

@@ -14,7 +14,6 @@ import { readRecord } from '../state/record.ts';
 import type { Exec } from '../system/exec.ts';
 import { ipInside } from '../system/ip.ts';
 import type { Conf } from './conf.ts';
-import { del } from './del.ts';
 import { completeDhcp } from './dhcp.ts';
 import { CniError, CODE } from './error.ts';
 import { allocate, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
@@ -22,7 +21,6 @@ import { ensureBridge, inside } from './links.ts';
 import { masquerade, unmasquerade } from './masquerade.ts';
 import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
 import type { Entered } from './namespace.ts';
-import { closePorts, openPorts } from './ports.ts';
 import type { Request } from './request.ts';
 import type { Result } from './result.ts';
 import {
@@ -83,7 +81,7 @@ async function connect(
   const before = readAttachment(record);
   // A container that ended without a DEL, and has come back; one that lives makes this ADD fail, and keeps its record.
   const earlier = before && isAlive(before) ? before : null;
-  if (before && !earlier) del(context, { ...request, netns: '' });
+  if (before && !earlier) (await import('./del.ts')).del(context, { ...request, netns: '' });
   // Written before anything is done: whatever happens to this process, GC finds what it left.
   if (!earlier) {
     undo.push(() => removeAttachment(record));
@@ -114,15 +112,20 @@ async function connect(
   if (dhcp) await inside(ipInside(exec, namespace, '-json'), [`link set dev ${request.ifname} up`]);
   let addressed = known ?? take();
   if (known === null && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
-  await addressInterface(wire, addressed, link);
-  if (dhcp) addressed = await completeDhcp(context, namespace, request.ifname, addressed);
+  const addressing = addressInterface(wire, addressed, link);
+  addressing.catch(() => undefined); // it is waited for, unless something else goes wrong before
+  if (dhcp) {
+    await addressing;
+    addressed = await completeDhcp(context, namespace, request.ifname, addressed);
+  }
 
   if (conf.ipMasq && !isStacked(conf.kind) && !network) {
     record.masquerade = addressed.ips.map(({ address }) => address);
     undo.push(() => unmasquerade(exec, record.masquerade, record, true));
     masquerade(exec, record.masquerade, record);
   }
-  if (network) {
+  if (network && (conf.publish.length > 0 || !network.icc)) {
+    const { closePorts, openPorts } = await import('./ports.ts');
     undo.push(() => closePorts(context, record));
     record.policy = openPorts(context, record, network, conf.publish, addressed);
   }
@@ -138,6 +141,7 @@ async function connect(
     routes: addressed.routes,
     dns: dnsOf(conf, addressed, joined, networks),
   };
+  await addressing;
   writeAttachment(record);
   return record.result;
 }

@@ -21,7 +21,7 @@ export function openPorts(
   { ips }: Result,
 ): Policy | null {
   const own = ips.find(({ address }) => !isIPv6(address));
-  if (!own || (publish.length === 0 && network.icc)) return null;
+  if (!own) return null;
   const { published, fresh } = reservePorts(portHolder(record), publish, EPHEMERAL);
   const policy: Policy = {
     network: network.name,

@@ -11,6 +11,7 @@ import {
   type ContainerRecord,
   forget,
   holderId,
+  type KeptRecord,
   readKept,
   readRunning,
   releaseFormer,
@@ -19,7 +20,7 @@ import {
   silence,
   storeOf,
 } from '../state/container.ts';
-import { forgetParent } from '../state/links.ts';
+import { forgetParent, parentsOf } from '../state/links.ts';
 import { announce, unreserveInDhcp } from '../state/names.ts';
 import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
 import { startTime } from '../state/process.ts';
@@ -27,9 +28,7 @@ import { type Exec, failure } from '../system/exec.ts';
 import type { Ip } from '../system/ip.ts';
 import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
-import { applyPolicy } from './policy.ts';
-import { relinkParents } from './relink.ts';
-import { convenience, namesOf, tell } from './tell.ts';
+import { convenience, namesOf, type Telling, tell } from './tell.ts';
 
 /** What is to be connected. */
 export interface Connection {
@@ -57,48 +56,52 @@ export interface ConnectContext {
 }
 
 /**
- * Sets everything up and remembers it. Names and resolv.conf are conveniences: what goes wrong with them is logged. What keeps
+ * Sets everything up and remembers it. Names and files are conveniences: what goes wrong with them is logged. What keeps
  * containers apart is none: without it there is no container.
  * @throws NethooksError when an interface cannot have its address, or the kernel refuses the policy; nothing is left then
  */
-export async function connect({ exec, log }: ConnectContext, connection: Connection): Promise<ContainerRecord> {
+export async function connect(how: ConnectContext, connection: Connection): Promise<ContainerRecord> {
+  const { exec, log } = how;
   const { name, pid, ip, root, joining, wish = NO_WISH, options = NO_OPTIONS } = connection;
   const { words = [], configFile = null } = connection;
-  const network = joining[0]?.network ?? null;
-  const done: Done = { reserved: [], ports: [], attachments: [] };
+  const done: Done = { reserved: [], ports: [], attachments: [], telling: null };
   // What an earlier life left that nobody took back: its monitor was killed.
   const before = readRunning(name)?.policy ?? null;
   try {
     const kept = readKept(name);
-    const attachments = joining.map((one) => {
-      const hint = kept.attachments.find((old) => old.network === one.network.name && old.ifname === one.nic.name);
-      const reservation = reserve(name, one, hint?.address);
-      done.reserved.push(reservation);
-      return attach(one, reservation.address);
-    });
-    done.attachments = attachments;
+    const attachments = reserveAll(name, joining, kept, done);
     const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
-    const addressed = setAddresses(ip, attachments);
+    const publishes = wish.publish.length > 0 || wish.publishAll;
+    const addressed = setAddresses(ip, attachments, publishes);
+    addressed.catch(() => undefined); // it is waited for, unless something else goes wrong before
+    // Meanwhile, what needs no interface.
     convenience(log, 'names', () => {
       for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
     });
-    const port = await addressed;
-    const networks = joining.map(({ network }) => network);
+    const network = joining[0]?.network ?? null;
+    const telling = { name, pid, root, attachments, network, options, links, before: kept.told };
+    const told = tell(exec, log, telling);
+    done.telling = { ...telling, before: told };
+    const port = publishes ? await addressed : null;
+    const networks = joining.map((one) => one.network);
     const made = makePolicy({ name, attachments, networks, port }, wish, kept.publish, log);
     done.ports = made.fresh;
     const record = { name, pid, started: startTime(pid), attachments, words, configFile, policy: made.policy };
     // Before the kernel has it: what is cut short here is found by `nethooks gc`.
     remember(record);
+    rememberTold(name, told);
+    await addressed;
     releaseFormer(name, kept.attachments, attachments);
-    if (before || made.policy) applyPolicy(exec, before, made.policy, log);
+    if (before || made.policy) (await import('./policy.ts')).applyPolicy(exec, before, made.policy, log);
     if (before)
       releasePorts(
         name,
         before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
       );
-    convenience(log, 'links', () => relinkParents(exec, name, false, log));
-    const telling = { name, pid, root, attachments, network, options, links, before: kept.told };
-    rememberTold(name, tell(exec, log, telling));
+    if (parentsOf(name).length > 0) {
+      const { relinkParents } = await import('./relink.ts');
+      convenience(log, 'links', () => relinkParents(exec, name, false, log));
+    }
     convenience(log, 'environment of links', () => {
       if (writeLinkEnvironment(name, made.policy?.links ?? [], configFile))
         log('the environment of its links has changed since it was read: it takes effect at the next start');
@@ -106,8 +109,9 @@ export async function connect({ exec, log }: ConnectContext, connection: Connect
     if (dnsName(name) === null) log(`${name} cannot be a DNS name (RFC 1123): it has an address, but no name`);
     return record;
   } catch (error) {
-    undo(name, done);
+    undo(how, name, done);
     if (before) {
+      const { applyPolicy } = await import('./policy.ts');
       convenience(log, 'rules of its last run', () => applyPolicy(exec, before, null, log));
       releasePorts(name, before.publish);
     }
@@ -120,6 +124,8 @@ interface Done {
   reserved: Reserved[];
   ports: HostPort[];
   attachments: Attachment[];
+  /** What its files say. */
+  telling: Telling | null;
 }
 
 interface Reserved {
@@ -127,6 +133,17 @@ interface Reserved {
   fresh: boolean;
   network: string;
   ifname: string;
+}
+
+/** The container's interfaces, each with its address: the one that it had, where it can. */
+function reserveAll(name: string, joining: Joining[], kept: KeptRecord, done: Done): Attachment[] {
+  done.attachments = joining.map((one) => {
+    const hint = kept.attachments.find((old) => old.network === one.network.name && old.ifname === one.nic.name);
+    const reservation = reserve(name, one, hint?.address);
+    done.reserved.push(reservation);
+    return attach(one, reservation.address);
+  });
+  return done.attachments;
 }
 
 function reserve(name: string, { nic, network, wanted }: Joining, hint: string | undefined): Reserved {
@@ -140,8 +157,11 @@ function reserve(name: string, { nic, network, wanted }: Joining, hint: string |
   return { ...reservation, network: network.name, ifname: nic.name };
 }
 
-/** Names, ports and the record vanish again, and addresses that were not the container's before. */
-function undo(name: string, { reserved, ports, attachments }: Done): void {
+/** Names, ports and the record vanish again, and addresses that were not the container's before. Its files no longer name us. */
+function undo({ exec, log }: ConnectContext, name: string, { reserved, ports, attachments, telling }: Done): void {
+  const told =
+    telling && tell(exec, log, { ...telling, attachments: [], network: null, options: NO_OPTIONS, links: [] });
+  if (told) rememberTold(name, told);
   forgetParent(name);
   releasePorts(name, ports);
   silence(name, attachments);
@@ -153,9 +173,10 @@ function undo(name: string, { reserved, ports, attachments }: Done): void {
     if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
 }
 
-/** Sets the interfaces up; the index of the host's interface that the first one is paired with. */
-async function setAddresses(ip: Ip, attachments: Attachment[]): Promise<number | null> {
-  const result = await ip([...attachCommands(attachments), `link show dev ${attachments[0]?.ifname}`]);
+/** Sets the interfaces up; where `publishes`, the index of the host's interface that the first one is paired with. */
+async function setAddresses(ip: Ip, attachments: Attachment[], publishes: boolean): Promise<number | null> {
+  const show = publishes ? [`link show dev ${attachments[0]?.ifname}`] : [];
+  const result = await ip([...attachCommands(attachments), ...show]);
   if (result.code !== 0) throw new NethooksError(failure('ip', ['-batch', '-'], result));
   return Number(/@if(\d+):/.exec(result.stdout)?.[1] ?? Number.NaN) || null;
 }

@@ -4,16 +4,15 @@ import { containerOptions } from '../config/container-cache.ts';
 import type { ContainerOptions } from '../config/container-options.ts';
 import type { Config, NetworkConfig } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
-import { shares } from '../plan/adopt.ts';
 import { joinings } from '../plan/container.ts';
 import { type LxcNic, withIncludes } from '../plan/lxc-config.ts';
 import { isSafeName } from '../plan/names.ts';
 import { readKept, readRunning, rememberTold } from '../state/container.ts';
+import { parentsOf } from '../state/links.ts';
 import { readText } from '../system/files.ts';
 import type { Ip } from '../system/ip.ts';
 import { readInclude } from '../system/lxc-include.ts';
 import { type ConnectContext, connect } from './connect.ts';
-import { retellParents } from './reconfigure.ts';
 import { tell } from './tell.ts';
 import { checkLinks, wishOf } from './wish.ts';
 
@@ -38,7 +37,7 @@ export async function start(how: ConnectContext, starting: Starting, ip: Ip | nu
   const options = await containerOptions(name, words, log);
   const joining = joinings(readNics(configFile, config), config.networks, options.nics);
   if (joining.length === 0) requireNothing(options);
-  const shared = joining.length === 0 ? sharedNetwork(configFile, config) : null;
+  const shared = joining.length === 0 ? await sharedNetwork(configFile, config) : null;
   if (joining.length === 0 && shared === null && !saysNames(options)) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   const root = `/proc/${pid}/root`;
@@ -52,7 +51,7 @@ export async function start(how: ConnectContext, starting: Starting, ip: Ip | nu
   checkLinks(name, options.link, configFile);
   const wish = wishOf(options, config.containers);
   await connect(how, { name, pid, ip, root, joining, wish, options, configFile, words });
-  await retellParents(how, config, name);
+  if (parentsOf(name).length > 0) await (await import('./reconfigure.ts')).retellParents(how, config, name);
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
@@ -74,7 +73,8 @@ function readNics(configFile: string | null, config: Config): LxcNic[] {
 }
 
 /** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
-function sharedNetwork(configFile: string | null, config: Config): NetworkConfig | null {
+async function sharedNetwork(configFile: string | null, config: Config): Promise<NetworkConfig | null> {
+  const { shares } = await import('../plan/adopt.ts');
   const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
   const place = other === null || !isSafeName(other) ? undefined : readRunning(other)?.attachments[0];
   return config.networks.find(({ name }) => name === place?.network) ?? null;

@@ -6,10 +6,13 @@ import type { HostFacts } from './facts.ts';
 import { isIPv4, netmask, subnetOf, toAddress } from './ipv4.ts';
 import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
 import type { FileStep, Step } from './step.ts';
-import { fill } from './template.ts';
+import { fill, prime } from './template.ts';
 
 /** Whether a network needs a dnsmasq at all. */
 export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
+
+/** Does ahead what takes time and needs no facts. */
+export const primeDnsmasq = (): void => prime(dnsmasqTemplate);
 
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
 export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {

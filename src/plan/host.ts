@@ -2,34 +2,15 @@
 import sysctlTemplate from '../../templates/sysctl.conf.mustache' with { type: 'text' };
 import type { HostConfig, NetworkConfig } from '../config/types.ts';
 import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
-import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
+import { planDnsmasq, planDnsmasqDown, primeDnsmasq } from './dnsmasq.ts';
 import type { HostFacts } from './facts.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
+import type { HostRecord } from './host-record.ts';
 import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
 import { SYSCTL_FILE } from './paths.ts';
 import { planResolver } from './resolver.ts';
 import { planRules, planRulesDown } from './rules.ts';
 import type { Plan, Step } from './step.ts';
-
-/** What was applied, and what is needed to take it back whatever the configuration says by then. */
-export interface HostRecord {
-  host: HostConfig;
-  networks: NetworkConfig[];
-  /** The value of net.ipv4.ip_forward that we found when we set it; null when it was set already. */
-  ipForwardBefore: string | null;
-  /** The bridges of others that were there when we set it, and do not need it. */
-  bridgesBefore: string[];
-  /** Addresses that somebody else's bridge had before we used it, as `BRIDGE ADDRESS/PREFIX`: they stay. */
-  found: string[];
-}
-
-export const EMPTY_RECORD: HostRecord = {
-  host: { firewall: 'auto', resolver: 'auto' },
-  networks: [],
-  ipForwardBefore: null,
-  bridgesBefore: [],
-  found: [],
-};
 
 export interface HostWish {
   host: HostConfig;
@@ -38,6 +19,9 @@ export interface HostWish {
   /** Where our LXC hooks are; null when they are not installed. */
   hooks: string | null;
 }
+
+/** Does ahead what takes time and needs no facts. */
+export const prime = primeDnsmasq;
 
 /** The steps from `facts` to `wish`. Empty when the host is as wished. */
 export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {

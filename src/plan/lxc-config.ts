@@ -32,6 +32,9 @@ const MIN_CHARACTERS = 1 << 12;
 /** LXC warns about a longer name and cuts it off. */
 const IFNAME_LENGTH = 15;
 
+/** Comments and lines about anything else do not match. No flag `m`, for which U+2028 begins a line, too. */
+const LINE = /(?:^|[\r\n])[ \t]*(lxc\.(?:net|include)[^=\r\n]*?)[ \t]*=([^\r\n]*)/g;
+
 type Draft = Omit<LxcNic, 'name'> & { name?: string };
 type Include = (path: string) => void;
 
@@ -64,9 +67,7 @@ export function withIncludes(text: string, read: (path: string) => string | null
 }
 
 function readLines(text: string, drafts: Map<number, Draft>, include: Include): void {
-  for (const line of text.split(/[\r\n]/)) {
-    const [, key, rest] = /^[ \t]*(lxc\.[^=]*?)[ \t]*=(.*)$/s.exec(line) ?? []; // comments and foreign lines do not match
-    if (key === undefined || rest === undefined) continue;
+  for (const [, key = '', rest = ''] of text.matchAll(LINE)) {
     const value = unquote(rest.replace(/^[ \t]+|[ \t]+$/g, ''));
     if (key === 'lxc.include' && value !== '') include(value);
     else if (key === 'lxc.net' && value === '') drafts.clear();

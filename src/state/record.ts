@@ -1,6 +1,6 @@
 /** What was applied to the host, as JSON under /run: gone at a reboot, as the kernel's state is. */
 
-import { EMPTY_RECORD, type HostRecord } from '../plan/host.ts';
+import { EMPTY_RECORD, type HostRecord } from '../plan/host-record.ts';
 import { HOST_RECORD } from '../plan/paths.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
 

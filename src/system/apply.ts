@@ -21,14 +21,21 @@ export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
   const done: Step[] = [];
   const daemons: Promise<void>[] = [];
   try {
-    // Programs load while earlier steps are carried out.
-    const work = steps.map((step) => ({ step, program: prepare(how.exec, step) }));
-    for (const { step, program } of work) {
+    let ready: (Program | null)[] = [];
+    for (const [index, step] of steps.entries()) {
       // Daemons come up while rules are written, but nobody is sent to them before they answer.
       if (step.kind === 'resolver' || step.kind === 'file') await Promise.all(daemons);
       done.unshift(step);
-      if (program) await program();
-      else if (step.kind === 'dnsmasq') daemons.push(heard(daemon(how, step)));
+      const program = ready[index] ?? prepare(how.exec, step);
+      if (program) {
+        const running = program();
+        try {
+          // The programs of later steps load while the first one works.
+          if (ready.length === 0) ready = steps.map((later, at) => (at > index ? prepare(how.exec, later) : null));
+        } finally {
+          await running;
+        }
+      } else if (step.kind === 'dnsmasq') daemons.push(heard(daemon(how, step)));
       else apply(how, step);
     }
     await Promise.all(daemons);
@@ -48,8 +55,11 @@ async function takeAllBack(how: Applying, done: Step[]): Promise<void> {
   }
 }
 
-/** The program that carries a step out, started and waiting; null for a step that needs none, or is a daemon. */
-function prepare(exec: Exec, step: Step): (() => Promise<void>) | null {
+/** A program that has been started and waits to do its work. */
+type Program = () => Promise<void>;
+
+/** The program that carries a step out; null for a step that needs none, or is a daemon. */
+function prepare(exec: Exec, step: Step): Program | null {
   switch (step.kind) {
     case 'ip':
       return batch(exec, step.commands);
@@ -130,12 +140,12 @@ function invert(step: Step): Step {
   }
 }
 
-function batch(exec: Exec, commands: string[], options: string[] = []): (() => Promise<void>) | null {
+function batch(exec: Exec, commands: string[], options: string[] = []): Program | null {
   return commands.length > 0 ? program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`) : null;
 }
 
 /** A program that must succeed, started now and given its input later. */
-function program(exec: Exec, [command = '', ...args]: string[], input: string): () => Promise<void> {
+function program(exec: Exec, [command = '', ...args]: string[], input: string): Program {
   const give = exec.prepare(command, args);
   return async () => {
     const result = await give(input);

@@ -1,13 +1,8 @@
-/** One change to the host from beginning to end: lock, look, plan, apply, record. */
-import { NethooksError } from '../errors.ts';
-import type { HostFacts } from '../plan/facts.ts';
-import { type HostRecord, type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host.ts';
+/** One change to the host at a time. */
+import type { HostWish } from '../plan/host.ts';
+import type { HostRecord } from '../plan/host-record.ts';
 import type { Plan } from '../plan/step.ts';
-import { readRecord, writeRecord } from '../state/record.ts';
-import { stranded } from '../state/stranded.ts';
-import { type Applying, applySteps } from './apply.ts';
-import type { Exec } from './exec.ts';
-import { gatherFacts } from './facts.ts';
+import type { Applying } from './apply.ts';
 import { lockHost } from './lock.ts';
 
 export interface Change {
@@ -17,33 +12,16 @@ export interface Change {
   files?: boolean;
 }
 
-/** What would be done now, without doing it. */
-export async function planChange(
-  exec: Exec,
-  change: Change,
-): Promise<{ plan: Plan; facts: HostFacts; record: HostRecord; wish: HostWish }> {
-  const record = readRecord();
-  const wish = change.wish(record);
-  const facts = await gatherFacts(exec, wish.networks, record.networks);
-  const plan = planHost(wish, facts, record);
-  plan.warnings.push(...stranded(wish.networks));
-  if (change.files) plan.steps.push(...planFilesDown(facts));
-  return { plan, facts, record, wish };
-}
-
 /**
  * Carries a change out and returns the plan that was applied. Only one at a time on a host; others wait.
  * @param waitSeconds how long to wait for another nethooks
  * @throws NethooksError when the plan is refused or a step fails; nothing is changed then
  */
 export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
-  const release = lockHost(how.exec, waitSeconds);
+  // What is needed then loads while the lock is taken.
+  const [release, { carryOut }] = await Promise.all([lockHost(how.exec, waitSeconds), import('./carry-out.ts')]);
   try {
-    const { plan, facts, record, wish } = await planChange(how.exec, change);
-    if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
-    await applySteps(how, plan.steps);
-    writeRecord(recordAfter(plan, wish, facts, record));
-    return plan;
+    return await carryOut(how, change);
   } finally {
     release();
   }

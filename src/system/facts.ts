@@ -20,10 +20,11 @@ import { resolverFact } from './resolver.ts';
  * @throws NethooksError when a program that it asks is missing or fails
  */
 export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<HostFacts> {
-  const programs = Promise.all([readLinks(exec), readTable(exec), readIptables(exec)]);
+  // The slowest first.
+  const programs = Promise.all([readTable(exec), readLinks(exec), readIptables(exec)]);
   // Meanwhile.
   const files = readFiles(exec, [...wanted, ...known]);
-  const [[links, nft, iptables], rest] = await Promise.all([programs, files]);
+  const [[nft, links, iptables], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const policies = [...livePolicies(), ...attachedPolicies()];
   return { ...rest, links, nft, iptables, policies, localnet: readLocalnet(links) };

@@ -1,23 +1,62 @@
 /** One change to the host at a time: `up`, `down` and the ifupdown hooks, which ifupdown runs in parallel. */
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, linkSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
+import { RUN } from '../plan/paths.ts';
+import { isAlive, startTime } from '../state/process.ts';
 import type { Exec } from './exec.ts';
+import { readText } from './files.ts';
 
-const LOCK_FILE = '/run/nethooks/lock';
+const POLL_MS = 5;
 
 /**
- * Takes the host's lock and returns what gives it back; the kernel does so too when this process ends. node has no flock(2),
- * but a lock belongs to the open file description: flock(1) locks the descriptor that it shares with us, and exits.
+ * Takes the host's lock and returns what gives it back. Where nobody is in the way that takes no process: node has no flock(2), and
+ * flock(1) would take longer than everything else before the work begins. Who finds the lock taken stands in a queue; only the head
+ * of the queue removes the lock of a holder that has died, so nobody removes one that has just been taken.
  * @param waitSeconds how long to wait for another nethooks
+ * @param directory where the lock is
  * @throws NethooksError when the lock is still taken after that
  */
-export function lockHost(exec: Exec, waitSeconds: number): () => void {
-  mkdirSync('/run/nethooks', { recursive: true, mode: 0o755 });
-  const fd = openSync(LOCK_FILE, constants.O_CREAT | constants.O_RDWR, 0o600);
-  const { code, stderr } = exec('flock', ['-w', String(waitSeconds), '3'], { fd });
-  if (code !== 0) {
-    closeSync(fd);
-    throw new NethooksError(stderr.trim() || `another nethooks is still at work after ${waitSeconds} s (${LOCK_FILE})`);
+export async function lockHost(exec: Exec, waitSeconds: number, directory: string = RUN): Promise<() => void> {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const lock = `${directory}/lock`;
+  const release = (): void => rmSync(lock, { force: true });
+  if (take(lock)) return release;
+  const busy = (): NethooksError =>
+    new NethooksError(`another nethooks is still at work after ${waitSeconds} s (${lock})`);
+  const deadline = performance.now() + waitSeconds * 1000;
+  const queue = openSync(`${directory}/queue`, constants.O_CREAT | constants.O_RDWR, 0o600);
+  try {
+    // The lock belongs to the open file, which flock(1) shares with us: it is ours when that has ended.
+    const { code } = await exec.prepare('flock', ['-w', String(waitSeconds), '3'], { fd: queue })('');
+    if (code !== 0) throw busy();
+    while (!take(lock)) {
+      const holder = readText(lock);
+      if (holder !== null && !isHolderAlive(holder)) release();
+      else if (performance.now() > deadline) throw busy();
+      else await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    return release;
+  } finally {
+    closeSync(queue);
   }
-  return () => closeSync(fd);
+}
+
+/** Whether the lock was free, and is ours now. It names its holder, and is made with link(2): there whole, or not at all. */
+function take(lock: string): boolean {
+  const own = `${lock}.${process.pid}`;
+  writeFileSync(own, `${process.pid} ${startTime(process.pid)}\n`, { mode: 0o600 });
+  try {
+    linkSync(own, lock);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+function isHolderAlive(text: string): boolean {
+  const [pid, started] = text.trim().split(' ');
+  return isAlive({ pid: Number(pid), started: started ?? null });
 }

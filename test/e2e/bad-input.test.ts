@@ -239,7 +239,6 @@ describeLab('bad input', () => {
       ['dnsmasq', 'dnsmasq-base', ['dnsmasq']],
       ['ip', 'iproute2', ['ip']],
       ['iptables-save', 'iptables', ['iptables', 'iptables-save', 'iptables-restore']],
-      ['flock', 'util-linux', ['flock']],
     ])('no %s: which package brings it', async (name, debianPackage, programs) => {
       const before = await state();
       const hide =

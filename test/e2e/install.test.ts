@@ -121,9 +121,9 @@ printf 'no newline at the end' >>/etc/lxc/default.conf`,
     const custom = await everything();
     await installed();
     await installed();
-    expect(
-      await sh(host, 'head -qn 1 /etc/network/if-up.d/nethooks /usr/sbin/nethooks; ls /opt/nethooks'),
-    ).toBe('#!/bin/sh\n#!/bin/sh\n');
+    expect(await sh(host, 'head -qn 1 /etc/network/if-up.d/nethooks /usr/sbin/nethooks; ls /opt/nethooks')).toBe(
+      '#!/bin/sh\n#!/bin/sh\n',
+    );
     const output = await uninstalled();
     expect(output).toContain('put back /etc/network/if-up.d/nethooks\n');
     expect(difference(custom, await everything())).toBe('');

@@ -9,12 +9,15 @@ const BUN = resolve('node_modules/bun/bin/bun.exe');
 /** The runtimes, by name: what to put before the path of a script. */
 export const RUNTIMES: Record<'node' | 'bun', string> = { node: process.execPath, bun: BUN };
 
-/** A script for both runtimes, bundled from TypeScript whose imports begin with `#src/`. `remove` deletes it. */
-export function bundle(source: string): { path: string; remove: () => void } {
+/**
+ * A script for both runtimes, bundled from TypeScript whose imports begin with `#src/`. `remove` deletes it.
+ * @param target whose built-in modules it uses; those of node are in Bun, too
+ */
+export function bundle(source: string, target: 'node' | 'bun' = 'node'): { path: string; remove: () => void } {
   const directory = mkdtempSync(join(tmpdir(), 'nethooks-driver-'));
   const [entry, path] = [join(directory, 'entry.ts'), join(directory, 'driver.cjs')];
   writeFileSync(entry, source.replaceAll('#src/', `${resolve('src')}/`));
-  execFileSync(BUN, ['build', entry, '--target=node', '--format=cjs', `--outfile=${path}`], {
+  execFileSync(BUN, ['build', entry, `--target=${target}`, '--format=cjs', `--outfile=${path}`], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   return { path, remove: () => rmSync(directory, { recursive: true, force: true }) };

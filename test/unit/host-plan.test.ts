@@ -4,7 +4,8 @@ import { resolve } from '../../src/config/resolve.ts';
 import type { NetworkConfig } from '../../src/config/types.ts';
 import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/bridge.ts';
 import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
-import { EMPTY_RECORD, type HostRecord, planHost, recordAfter } from '../../src/plan/host.ts';
+import { planHost, recordAfter } from '../../src/plan/host.ts';
+import { EMPTY_RECORD, type HostRecord } from '../../src/plan/host-record.ts';
 import { planRules } from '../../src/plan/rules.ts';
 
 const network = (name = 'br0', values: object = {}): NetworkConfig =>
