@@ -10,12 +10,12 @@ interface Options {
   input?: string;
 }
 
-/** ms until the kernel is done with what the last command left behind: interfaces and namespaces go in the background. */
-const SETTLE = 30;
+/** Until the kernel is done with what the last command left behind: interfaces and namespaces go in the background. */
+const settle = (): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
 
 /** Runs a command to its end; ms. Throws if it fails. */
 function time(argv: string[], options: Options = {}): number {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SETTLE);
+  settle();
   const start = performance.now();
   const result = run(argv, options);
   const elapsed = performance.now() - start;
@@ -97,45 +97,91 @@ function namespace(name: string): string {
 /** Ours, through the shim that a runtime calls, on the network that LXC's containers are on. */
 const OUR_CONFIG = JSON.stringify({ cniVersion: '0.4.0', name: 'ours', type: 'nethooks', network: 'br0' });
 
-const cni = (command: 'ADD' | 'DEL', name: string, plugin = '/usr/lib/cni/bridge', config = CNI_CONFIG): number =>
-  time([plugin], {
-    env: {
-      CNI_COMMAND: command,
-      CNI_CONTAINERID: name,
-      CNI_NETNS: `/run/netns/${name}`,
-      CNI_IFNAME: 'eth0',
-      CNI_PATH: '/usr/lib/cni',
-    },
-    input: config,
-  });
+type Verb = 'ADD' | 'DEL';
+
+const cniEnv = (command: Verb, name: string): Record<string, string> => ({
+  CNI_COMMAND: command,
+  CNI_CONTAINERID: name,
+  CNI_NETNS: `/run/netns/${name}`,
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/usr/lib/cni',
+});
+
+const cni = (command: Verb, name: string, plugin = '/usr/lib/cni/bridge', config = CNI_CONFIG): number =>
+  time([plugin], { env: cniEnv(command, name), input: config });
+
+/** What a runtime adds to a plugin's configuration for a published port. */
+const RUNTIME_CONFIG = { portMappings: [{ hostPort: 8088, containerPort: 80, protocol: 'tcp' }] };
+
+const publishing = (verb: Verb): number =>
+  cni(verb, 'plugin', 'hooks/cni', JSON.stringify({ ...JSON.parse(OUR_CONFIG), runtimeConfig: RUNTIME_CONFIG }));
+
+/** The peer's two plugins, as a runtime calls them: the second gets the first one's result, and at the end goes first. */
+let bridged = '';
+function portmap(verb: Verb): number {
+  const config = JSON.parse(CNI_CONFIG) as object;
+  const chained = () =>
+    JSON.stringify({ ...config, type: 'portmap', prevResult: JSON.parse(bridged), runtimeConfig: RUNTIME_CONFIG });
+  const map = () => cni(verb, 'peer', '/usr/lib/cni/portmap', chained());
+  if (verb === 'DEL') return map() + cni('DEL', 'peer');
+  settle();
+  const start = performance.now();
+  const { status, stdout } = run(['/usr/lib/cni/bridge'], { env: cniEnv('ADD', 'peer'), input: CNI_CONFIG });
+  const elapsed = performance.now() - start;
+  if (status !== 0) throw new Error(stdout);
+  bridged = stdout;
+  return elapsed + map();
+}
 
 /** ADD and DEL with ours and with the peer's, each in a namespace of its own. */
-function plugins(existing: number): Row[] {
+function plugins(
+  existing: number,
+  what: string,
+  peer: string,
+  ours: (verb: Verb) => number,
+  theirs: typeof ours,
+): Row[] {
   namespace('peer');
   namespace('plugin');
   const others = `${existing} other${existing === 1 ? '' : 's'}`;
   const dels: [number, number][] = [];
   let ourDel = 0;
-  const ours = () => {
-    const elapsed = cni('ADD', 'plugin', 'hooks/cni', OUR_CONFIG);
-    ourDel = cni('DEL', 'plugin', 'hooks/cni', OUR_CONFIG);
-    return elapsed;
-  };
-  const theirs = () => {
-    const elapsed = cni('ADD', 'peer');
-    dels.push([ourDel, cni('DEL', 'peer')]);
-    return elapsed;
-  };
-  const add = compare(`CNI ADD, ${others}`, 'CNI bridge + host-local ADD', 0.7, 40, ours, theirs);
+  const add = compare(
+    `${what} ADD, ${others}`,
+    `${peer} ADD`,
+    0.7,
+    40,
+    () => {
+      const elapsed = ours('ADD');
+      ourDel = ours('DEL');
+      return elapsed;
+    },
+    () => {
+      const elapsed = theirs('ADD');
+      dels.push([ourDel, theirs('DEL')]);
+      return elapsed;
+    },
+  );
   const del = {
     ...add,
-    what: `CNI DEL, ${others}`,
-    peer: 'CNI bridge + host-local DEL',
+    what: `${what} DEL, ${others}`,
+    peer: `${peer} DEL`,
     ours: median(dels.slice(1).map(([a]) => a)),
     theirs: median(dels.slice(1).map(([, b]) => b)),
   };
   return [add, del];
 }
+
+const allPlugins = (existing: number): Row[] => [
+  ...plugins(
+    existing,
+    'CNI',
+    'CNI bridge + host-local',
+    (verb) => cni(verb, 'plugin', 'hooks/cni', OUR_CONFIG),
+    (verb) => cni(verb, 'peer'),
+  ),
+  ...plugins(existing, 'CNI with a port:', 'the same + portmap', publishing, portmap),
+];
 
 /** What LXC does to call the hook: the veth is there, the hook finds the container's pid and configuration. */
 function hook(event: 'start-host' | 'post-stop' | 'destroy', name: string): number {
@@ -244,7 +290,7 @@ veth('bench');
 hook('start-host', 'bench');
 hook('post-stop', 'bench');
 fill(0, 1);
-rows.push(connecting(1), ...plugins(1));
+rows.push(connecting(1), ...allPlugins(1));
 fill(1, 300);
-rows.push(connecting(300), ...plugins(300), starting());
+rows.push(connecting(300), ...allPlugins(300), starting());
 console.log(JSON.stringify(rows));

@@ -5,7 +5,7 @@
 import { basename, dirname } from 'node:path';
 import type { NetworkConfig } from '../config/types.ts';
 import { renderResolvConf } from '../plan/resolv-conf.ts';
-import { namespaceAt, readAttachment, removeAttachment, writeAttachment } from '../state/attachments.ts';
+import { attachedAt, namespaceAt, readAttachment, removeAttachment, writeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import { ensureText } from '../system/files.ts';
 import { writeBelowRoot } from '../system/rootfs.ts';
@@ -53,10 +53,11 @@ export function addNames({ log }: CniContext, request: Request, conf: Conf): Res
 }
 
 export function removeChained(request: Request): void {
-  const key = keyOf(request);
-  const record = readAttachment(key);
-  if (record) removeNames(record.names);
-  removeAttachment(key);
+  const { network, id, ifname } = keyOf(request);
+  const record = id === '' ? attachedAt(network, request.netns, ifname) : readAttachment({ network, id, ifname });
+  if (!record) return;
+  removeNames(record.names);
+  removeAttachment(record);
 }
 
 /** ip-netns(8): what is bound over /etc/resolv.conf in a named namespace. */

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { removeShim } from '../engine/shim.ts';
 import { hostLinkOf } from '../plan/wiring.ts';
-import { type AttachmentRecord, readAttachment, removeAttachment } from '../state/attachments.ts';
+import { type AttachmentRecord, attachedAt, readAttachment, removeAttachment } from '../state/attachments.ts';
 import { readRecord } from '../state/record.ts';
 import type { CniContext } from './add.ts';
 import { type Conf, parseConf } from './conf.ts';
@@ -16,6 +16,16 @@ import { isStacked, removeInterface } from './wire.ts';
 
 /** @throws the first error, when all has been tried */
 export function del(context: CniContext, request: Request): void {
+  if (request.containerId !== '') {
+    delAttachment(context, request);
+    return;
+  }
+  const found = attachedAt(request.name, request.netns, request.ifname);
+  if (found) delAttachment(context, { ...request, containerId: found.id });
+  else delInterface(context, request, null);
+}
+
+function delAttachment(context: CniContext, request: Request): void {
   const { exec } = context;
   const key = { network: request.name, id: request.containerId, ifname: request.ifname };
   const record = readAttachment(key);
@@ -41,14 +51,7 @@ export function del(context: CniContext, request: Request): void {
     const { shim } = record;
     attempt(() => removeShim(exec, shim, record));
   }
-  attempt(() => {
-    const namespace = openNamespaceIfThere(request.netns);
-    try {
-      removeInterface(exec, { hostLink, ifname: key.ifname }, namespace);
-    } finally {
-      if (namespace !== null) closeSync(namespace);
-    }
-  });
+  attempt(() => delInterface(context, request, hostLink));
   if (!dhcp) attempt(() => release(exec, request, ipam));
   // As long as something is left, the record says what.
   if (errors.length > 0) throw errors[0];
@@ -56,9 +59,18 @@ export function del(context: CniContext, request: Request): void {
   if (record?.peer) removeAttachment(record.peer);
 }
 
+function delInterface({ exec }: CniContext, { netns, ifname }: Request, hostLink: string | null): void {
+  const namespace = openNamespaceIfThere(netns);
+  try {
+    removeInterface(exec, { hostLink, ifname }, namespace);
+  } finally {
+    if (namespace !== null) closeSync(namespace);
+  }
+}
+
 /** As it was at ADD, whatever the configuration says now. */
 function ipamOfRecord({ store, ipam }: AttachmentRecord, request: Request): Ipam {
-  if (store) return { how: 'store', store, options: { ranges: [], routes: [], resolvConf: null, dataDir: null } };
+  if (store) return { how: 'store', store, options: { sets: [], routes: [], resolvConf: null, dataDir: null } };
   if (!ipam) return { how: 'none' };
   const { containerId, netns, ifname } = request;
   const path = request.path.length > 0 ? request.path : ipam.path;

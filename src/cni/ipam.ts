@@ -1,6 +1,5 @@
 /** Where a container's addresses come from: our store, which is host-local's, or another plugin. */
 import type { NetworkConfig } from '../config/types.ts';
-import { contains } from '../plan/ipv4.ts';
 import { parseResolvConf } from '../plan/resolv-conf.ts';
 import { type AddressStore, DEFAULT_DATA_DIR, releaseAddress, reserveAddress } from '../state/address-store.ts';
 import type { Exec } from '../system/exec.ts';
@@ -8,7 +7,7 @@ import { readText } from '../system/files.ts';
 import type { Conf } from './conf.ts';
 import { type Delegation, delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
-import { type HostLocal, parseHostLocal, type Range, routesOf } from './ranges.ts';
+import { type HostLocal, inSubnet, parseHostLocal, type Range, routesOf } from './ranges.ts';
 import type { Request } from './request.ts';
 import { EMPTY_RESULT, isRecord, type Result } from './result.ts';
 
@@ -33,10 +32,8 @@ export function ipamOf(request: Request, { ipam }: Conf): Ipam {
   if (type === 'host-local' || type === 'nethooks') {
     const runtime = isRecord(request.conf.runtimeConfig) ? request.conf.runtimeConfig : {};
     const options = parseHostLocal(ipam, runtime.ipRanges);
-    const store = { dataDir: options?.dataDir ?? DEFAULT_DATA_DIR, network: request.name };
-    if (options) return { how: 'store', store, options };
-    // What only the original does, it does in the same files.
-    return { how: 'plugin', delegation: delegationOf(request, 'host-local') };
+    const store = { dataDir: options.dataDir ?? DEFAULT_DATA_DIR, network: request.name };
+    return { how: 'store', store, options };
   }
   return { how: 'plugin', delegation: delegationOf(request, type) };
 }
@@ -49,7 +46,7 @@ export function ipamOfNetwork({
   reserve,
 }: Pick<NetworkConfig, 'name' | 'address' | 'prefix' | 'reserve'>): Ipam {
   const options: HostLocal = {
-    ranges: [{ prefix, ...reserve, gateway: address }],
+    sets: [[{ prefix, ...reserve, gateway: address }]],
     routes: [{ dst: '0.0.0.0/0', gw: address }],
     resolvConf: null,
     dataDir: null,
@@ -67,25 +64,33 @@ export function allocate(exec: Exec, request: Request, conf: Conf, ipam: Ipam): 
   if (ipam.how === 'none') return { result: EMPTY_RESULT, undo: () => {} };
   if (ipam.how === 'plugin') return allocateElsewhere(exec, conf, ipam.delegation);
   const { store, options } = ipam;
+  const { sets } = options;
   const holder = { id: request.containerId, ifname: request.ifname };
-  const wanted = wantedIn(options.ranges, conf.wantedIps);
-  const reservation = reserveAddress(store, options.ranges, holder, {
-    skip: options.ranges.map(({ gateway }) => gateway),
-    ...(wanted === undefined ? {} : { wanted }),
-  });
-  const { address, fresh } = reservation;
-  const range = options.ranges.find((one) => contains(`${one.gateway}/${one.prefix}`, address)) as Range;
-  return {
-    result: {
-      interfaces: [],
-      ips: [{ address: `${address}/${range.prefix}`, gateway: range.gateway }],
-      routes: options.routes,
-      dns: options.resolvConf === null ? {} : dnsFrom(options.resolvConf),
-    },
-    undo: () => {
-      if (fresh) releaseAddress(store, holder, address);
-    },
+  const wanted = wantedIn(sets, conf.wantedIps);
+  const skip = sets.flat().map(({ gateway }) => gateway);
+  const fresh: string[] = [];
+  const undo = (): void => {
+    for (const address of fresh) releaseAddress(store, holder, address);
   };
+  try {
+    const ips = sets.map((ranges, set) => {
+      const own = wanted[set];
+      const reservation = reserveAddress(store, ranges, holder, {
+        skip,
+        set,
+        ...(own === undefined ? {} : { wanted: own }),
+      });
+      const { address } = reservation;
+      if (reservation.fresh) fresh.push(address);
+      const { prefix, gateway } = ranges.find((one) => inSubnet(one, address)) as Range;
+      return { address: `${address}/${prefix}`, gateway };
+    });
+    const dns = options.resolvConf === null ? {} : dnsFrom(options.resolvConf);
+    return { result: { interfaces: [], ips, routes: options.routes, dns }, undo };
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }
 
 function allocateElsewhere(exec: Exec, conf: Conf, delegation: Delegation): Allocation {
@@ -112,19 +117,16 @@ function allocateElsewhere(exec: Exec, conf: Conf, delegation: Delegation): Allo
   throw new CniError(CODE.failed, 'IPAM plugin returned missing IP config');
 }
 
-/** host-local gives each range set one of the requested addresses, and wants all of them used. */
-function wantedIn(ranges: readonly Range[], wanted: readonly string[]): string | undefined {
-  const inside = (address: string) =>
-    !address.includes(':') && ranges.some(({ gateway, prefix }) => contains(`${gateway}/${prefix}`, address));
-  const [first, ...rest] = wanted;
-  const outside = [...wanted.filter((address) => !inside(address)), ...rest.filter(inside)];
-  if (outside.length > 0)
-    throw new CniError(
-      CODE.config,
-      `failed to allocate all requested IPs: ${outside.join(' ')}`,
-      'one address per range set',
-    );
-  return first;
+/** For each range set the first requested address that it has; host-local wants all of them used. */
+function wantedIn(sets: readonly Range[][], wanted: readonly string[]): (string | undefined)[] {
+  const chosen = sets.map((ranges) => wanted.find((address) => ranges.some((range) => inSubnet(range, address))));
+  const left = wanted.filter((address) => !chosen.includes(address));
+  if (left.length === 0) return chosen;
+  throw new CniError(
+    CODE.config,
+    `failed to allocate all requested IPs: ${left.join(' ')}`,
+    'one address per range set',
+  );
 }
 
 function dnsFrom(path: string): Result['dns'] {

@@ -135,8 +135,8 @@ function readFirst(entry: NetEntry, plugin: Record<string, unknown>, facts: NetF
       }
     }
     const local = type === 'host-local' || type === 'nethooks' ? parseHostLocal(ipam, undefined) : null;
-    const range = local?.ranges[0];
-    entry.addresses = range ? String(ipam.subnet ?? `${range.from}-${range.to}`) : type;
+    const ranges = local?.sets.flat().map(({ from, to }) => `${from}-${to}`);
+    entry.addresses = ranges ? String(ipam.subnet ?? ranges.join(' ')) : type;
   } catch (error) {
     entry.problems.push((error as Error).message);
   }

@@ -8,7 +8,7 @@ export type Command = (typeof COMMANDS)[number];
 
 export interface Request {
   command: Command;
-  /** Empty where the command has none. */
+  /** Empty where the command has none, and for a DEL of old that came without. */
   containerId: string;
   /** Path of the network namespace; may be empty for DEL. */
   netns: string;
@@ -56,9 +56,11 @@ export function parseCommand(env: NodeJS.ProcessEnv): Command {
  */
 export function parseRequest(command: Command, env: NodeJS.ProcessEnv, text: string): Request {
   const missing = NEEDED[command].filter((name) => !env[name]);
-  if (missing.length > 0) throw new CniError(CODE.environment, `required env variables [${missing.join(',')}] missing`);
+  const anonymous = isAnonymous(command, env);
+  if (missing.length > (anonymous ? 1 : 0)) throw variablesMissing(missing);
   const conf = parseJson(text);
   const version = versionOf(conf);
+  if (anonymous && atLeast(version, '0.3.0')) throw variablesMissing(missing);
   const since = SINCE[command];
   if (since && !atLeast(version, since))
     throw new CniError(
@@ -70,7 +72,7 @@ export function parseRequest(command: Command, env: NodeJS.ProcessEnv, text: str
   if (!isName(conf.name))
     throw new CniError(CODE.config, `invalid characters in network name: ${conf.name.slice(0, 100)}`, NAME_RULE);
   const [containerId = '', ifname = '', netns = ''] = [env.CNI_CONTAINERID, env.CNI_IFNAME, env.CNI_NETNS];
-  if (needs(command, 'CNI_CONTAINERID') && !isName(containerId))
+  if (needs(command, 'CNI_CONTAINERID') && !anonymous && !isName(containerId))
     throw new CniError(CODE.environment, `invalid characters in containerID: ${containerId.slice(0, 100)}`, NAME_RULE);
   if (needs(command, 'CNI_IFNAME')) checkIfname(ifname);
   if (netns !== '' && !netns.startsWith('/'))
@@ -91,6 +93,13 @@ export function parseRequest(command: Command, env: NodeJS.ProcessEnv, text: str
     text,
   };
 }
+
+/** To the first versions of the spec a container's id was only recommended: a DEL went by the namespace. */
+const isAnonymous = (command: Command, env: NodeJS.ProcessEnv): boolean =>
+  command === 'DEL' && !env.CNI_CONTAINERID && Boolean(env.CNI_NETNS);
+
+const variablesMissing = (names: readonly string[]): CniError =>
+  new CniError(CODE.environment, `required env variables [${names.join(',')}] missing`);
 
 /** The version that errors are to name, when it is not known yet whether the rest makes sense. */
 export function guessVersion(text: string): string {

@@ -2,6 +2,7 @@
  * The `ip -batch` lines that put an interface into a network namespace: pure. The namespace is the open file descriptor 3 of whoever
  * runs them. A link is made where it belongs, with its name, its MAC and its bridge, in one line: nothing is renamed or moved.
  */
+import { formatIp, parseIp, subnetAround } from './ip.ts';
 
 /** One address of the interface. */
 export interface WiredIp {
@@ -131,22 +132,9 @@ const host = (address: string): string => `${word(address)}/${isIPv6(address) ? 
 /** The subnet of an address with its prefix length, host bits cleared. */
 export function network(address: string): string {
   const [text = '', bits = '0'] = word(address).split('/');
-  const v6 = isIPv6(text);
-  const width = v6 ? 128 : 32;
-  const rest = BigInt(width - Number(bits));
-  const value = (bitsOf(text) >> rest) << rest;
-  if (!v6) return `${[24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join('.')}/${bits}`;
-  const groups = Array.from({ length: 8 }, (_, index) => (value >> BigInt(112 - 16 * index)) & 0xffffn);
-  return `${groups.map((group) => group.toString(16)).join(':')}/${bits}`;
-}
-
-function bitsOf(address: string): bigint {
-  if (!isIPv6(address)) return address.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n);
-  const [head = '', tail] = address.split('::');
-  const groups = (text: string) => text.split(':').filter(Boolean);
-  const [left, right] = [groups(head), groups(tail ?? '')];
-  const middle = tail === undefined ? [] : Array(8 - left.length - right.length).fill('0');
-  return [...left, ...middle, ...right].reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
+  const ip = parseIp(text);
+  if (!ip) throw new TypeError(`not an address: ${JSON.stringify(address)}`);
+  return `${formatIp({ ...ip, value: subnetAround(ip, Number(bits)).first })}/${bits}`;
 }
 
 /**

@@ -11,7 +11,7 @@
  */
 import type { AddressRange } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
-import { isIPv4, toAddress, toNumber } from '../plan/ipv4.ts';
+import { formatIp, type Ip, parseIp } from '../plan/ip.ts';
 import {
   addressFiles,
   type Holder,
@@ -51,6 +51,8 @@ export interface ReserveOptions {
   wanted?: string;
   /** The address this holder is remembered to have, which saves reading the whole directory. */
   hint?: string;
+  /** The index of host-local's range set that the ranges are; default: 0. */
+  set?: number;
 }
 
 /**
@@ -66,11 +68,11 @@ export function reserveAddress(
 ): Reservation {
   const directory = directoryOf(store);
   if (!isWritable(holder)) throw new NethooksError(`not a holder of an address: ${JSON.stringify(holder)}`);
-  const { skip = [], wanted, hint } = options;
-  if (wanted !== undefined) return reserveWanted(store, holder, wanted, skip);
-
+  const { skip = [], wanted, hint, set = 0 } = options;
   const bounds = ranges.map(toBounds);
-  const usable = (address: string) => isIPv4(address) && !skip.includes(address) && indexOf(bounds, address) >= 0;
+  if (wanted !== undefined) return reserveWanted(store, holder, inFamily(wanted, bounds), skip);
+
+  const usable = (address: string) => !skip.includes(address) && indexOf(bounds, parseIp(address)) >= 0;
   const isOurs = (address: string) => usable(address) && isHeldBy(`${directory}/${address}`, holder);
   if (hint !== undefined && isOurs(hint)) return { address: hint, fresh: false };
   const files = addressFiles(directory);
@@ -79,13 +81,13 @@ export function reserveAddress(
 
   const taken = new Set([...files, ...skip]);
   const address = reserving(directory, holder, (reserve) => {
-    for (const candidate of candidates(bounds, readLastReserved(directory))) {
+    for (const candidate of candidates(bounds, parseIp(readLastReserved(directory, set) ?? ''))) {
       if (!taken.has(candidate) && reserve(candidate)) return candidate;
     }
     return null;
   });
   if (address === null) throw exhausted(store, ranges, addressFiles(directory).filter(usable));
-  writeLastReserved(directory, address);
+  writeLastReserved(directory, set, address);
   return { address, fresh: true };
 }
 
@@ -110,10 +112,16 @@ export function listAddresses(store: AddressStore): { address: string; holder: H
   });
 }
 
+/** The address as its file is called. It may lie outside the ranges, but is of their family. */
+function inFamily(text: string, bounds: readonly Bounds[]): string {
+  const ip = parseIp(text);
+  if (ip && bounds.some(({ bits }) => bits === ip.bits)) return formatIp(ip);
+  throw new NethooksError(`not an address of the network's family: ${text}`);
+}
+
 function reserveWanted(store: AddressStore, holder: Holder, wanted: string, skip: readonly string[]): Reservation {
   const directory = directoryOf(store);
   const path = `${directory}/${wanted}`;
-  if (!isIPv4(wanted)) throw new NethooksError(`not an IPv4 address: ${wanted}`);
   if (skip.includes(wanted)) throw new NethooksError(`address ${wanted} is the host's own in network ${store.network}`);
   if (isHeldBy(path, holder)) return { address: wanted, fresh: false };
   if (reserving(directory, holder, (reserve) => reserve(wanted))) return { address: wanted, fresh: true };
@@ -135,38 +143,38 @@ function exhausted(store: AddressStore, ranges: readonly AddressRange[], held: s
   );
 }
 
-/** Numbers of addresses, unsigned and inclusive. */
+/** A range of addresses of one family, inclusive. */
 interface Bounds {
-  from: number;
-  to: number;
+  bits: number;
+  from: bigint;
+  to: bigint;
 }
 
 function toBounds({ from, to }: AddressRange): Bounds {
-  const bounds = { from: toNumber(from), to: toNumber(to) };
-  if (isIPv4(from) && isIPv4(to) && bounds.from <= bounds.to) return bounds;
-  throw new NethooksError(`not a range of IPv4 addresses: ${from}-${to}`);
+  const [first, last] = [parseIp(from), parseIp(to)];
+  if (first && last && first.bits === last.bits && first.value <= last.value)
+    return { bits: first.bits, from: first.value, to: last.value };
+  throw new NethooksError(`not a range of addresses: ${from}-${to}`);
 }
 
-function indexOf(bounds: readonly Bounds[], address: string): number {
-  const number = toNumber(address);
-  return bounds.findIndex(({ from, to }) => from <= number && number <= to);
-}
+const indexOf = (bounds: readonly Bounds[], ip: Ip | null): number =>
+  ip === null ? -1 : bounds.findIndex(({ bits, from, to }) => bits === ip.bits && from <= ip.value && ip.value <= to);
 
 /** All addresses of the ranges, each once: from the one after `last` to the end, then from the beginning up to `last`. */
-function* candidates(bounds: readonly Bounds[], last: number | null): Generator<string> {
-  const start = last === null ? -1 : indexOf(bounds, toAddress(last));
+function* candidates(bounds: readonly Bounds[], last: Ip | null): Generator<string> {
+  const start = indexOf(bounds, last);
   const current = bounds[start];
   if (last === null || current === undefined) {
     for (const range of bounds) yield* addresses(range);
     return;
   }
-  yield* addresses({ from: last + 1, to: current.to });
+  yield* addresses({ ...current, from: last.value + 1n });
   for (const range of [...bounds.slice(start + 1), ...bounds.slice(0, start)]) yield* addresses(range);
-  yield* addresses({ from: current.from, to: last });
+  yield* addresses({ ...current, to: last.value });
 }
 
-function* addresses({ from, to }: Bounds): Generator<string> {
-  for (let number = from; number <= to; number++) yield toAddress(number);
+function* addresses({ bits, from, to }: Bounds): Generator<string> {
+  for (let value = from; value <= to; value++) yield formatIp({ bits, value });
 }
 
 function directoryOf({ dataDir, network }: AddressStore): string {

@@ -71,6 +71,10 @@ export function listAttachments(network?: string): AttachmentRecord[] {
   );
 }
 
+/** The attachment that has this interface in the namespace at a path. */
+export const attachedAt = (network: string, netns: string, ifname: string): AttachmentRecord | undefined =>
+  listAttachments(network).find((record) => record.netns === netns && record.ifname === ifname);
+
 /**
  * Whose packets from `address` (with prefix length) are masqueraded is said in a file, so that a late DEL leaves the address's next
  * holder alone.

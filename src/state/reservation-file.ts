@@ -12,7 +12,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { isIPv4, toNumber } from '../plan/ipv4.ts';
+import { isIPv4 } from '../plan/ipv4.ts';
 
 export interface Holder {
   /** The CNI container id, or the LXC container's name. */
@@ -24,8 +24,8 @@ export interface Holder {
 /** Whose reservations a release means: without `ifname`, those of all interfaces. */
 export type HolderPattern = Pick<Holder, 'id'> & Partial<Holder>;
 
-/** Round robin's memory, `last_reserved_ip.<index of host-local's range set>`; our ranges are one set. */
-const LAST_RESERVED = 'last_reserved_ip.0';
+/** Round robin's memory, one for each of host-local's range sets. */
+const lastReserved = (directory: string, set: number): string => `${directory}/last_reserved_ip.${set}`;
 const TEMPORARY = '.nethooks-';
 /** Two names and a line break fit many times over; a longer file is no reservation. */
 const MAX_BYTES = 1024;
@@ -106,16 +106,14 @@ export function isAddress(name: string): boolean {
   return isIPv4(name) || /^(?=.*:.*:)[0-9a-f:.]+$/i.test(name);
 }
 
-/** The address that was given out last, as a number; null when nobody knows. */
-export function readLastReserved(directory: string): number | null {
-  const text = readShort(`${directory}/${LAST_RESERVED}`)?.trim();
-  return text !== undefined && isIPv4(text) ? toNumber(text) : null;
-}
+/** The address of a range set that was given out last; null when nobody knows. */
+export const readLastReserved = (directory: string, set: number): string | null =>
+  readShort(lastReserved(directory, set))?.trim() ?? null;
 
 /** Remembers the address for round robin. That only spaces out reuse, so a failure (a full disk) is no reason to stop. */
-export function writeLastReserved(directory: string, address: string): void {
+export function writeLastReserved(directory: string, set: number, address: string): void {
   try {
-    writeFileSync(`${directory}/${LAST_RESERVED}`, address, { mode: 0o600 });
+    writeFileSync(lastReserved(directory, set), address, { mode: 0o600 });
   } catch {}
 }
 

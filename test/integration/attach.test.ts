@@ -50,6 +50,37 @@ describeLab('nethooks attach', () => {
     await expectClean();
   });
 
+  /** No engine runs here: programs that answer as docker-inspect(1) and rkt's `status` do. */
+  it.each([
+    [
+      'docker',
+      'docker',
+      'case "$*" in "inspect --type container --format {{.State.Pid}} -- web") echo $pid ;; *) echo "Error: No such container: $*" >&2; exit 1 ;; esac',
+    ],
+    [
+      'rkt',
+      'rkt',
+      'case "$*" in "status 8d7152a7") printf "state=running\\ncreated=2016-01-01 00:00:00 +0000 UTC\\npid=%s\\nexited=false\\n" $pid ;; *) echo "status: no matches" >&2; exit 1 ;; esac',
+    ],
+  ])('asks %s for the process of its container', async (kind, program, answers) => {
+    const name = kind === 'docker' ? 'web' : '8d7152a7';
+    const pid = (await sh(host, 'setsid unshare -n sleep 1000 >/dev/null 2>&1 & echo $!')).trim();
+    await eventually(async () =>
+      expect(await sh(host, 'readlink /proc/$1/ns/net', [pid])).not.toBe(await sh(host, 'readlink /proc/self/ns/net')),
+    );
+    await writeFile(host, `/usr/local/sbin/${program}`, `#!/bin/sh\npid=${pid}\n${answers}\n`, '755');
+    expect(await attach(`${kind}:${name}`)).toMatch(new RegExp(`^${kind}:${name}: eth0 10\\.0\\.0\\.`));
+    expect(await sh(host, `nsenter --net=/proc/${pid}/ns/net ip -4 -o addr show dev eth0`)).toContain('10.0.0.');
+    expect(await sh(host, `getent hosts ${name}.lxc`)).toContain('10.0.0.');
+    await detach(name);
+    await expectClean();
+    expect(await attach(name)).toContain('eth0 10.0.0.');
+    await detach(`${kind}:${name}`);
+    expect(await refused(`${kind}:other`)).toMatch(/no such container, or it does not run/);
+    await sh(host, `kill ${pid}; rm /usr/local/sbin/${program}`);
+    await expectClean();
+  });
+
   it('takes a process, an LXC container, a path, and a name alone', async () => {
     await createContainers(host, ['box'], 'lxc.init.cmd = /bin/busybox sleep 3600\nlxc.net.0.type = empty');
     await sh(host, "sed -i '/^lxc.net.0.link/d; /^lxc.net.0.type = veth/d' /var/lib/lxc/box/config; lxc-start -n box");

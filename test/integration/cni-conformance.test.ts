@@ -175,6 +175,26 @@ describeLab('CNI conformance', () => {
     await expectClean();
   });
 
+  it('a DEL of the first versions goes by the namespace where it names no container', async () => {
+    const nameless = { env: { CNI_CONTAINERID: '' } };
+    for (const version of ['0.1.0', '0.2.0'])
+      for (const kind of [KINDS.bridge, KINDS.ptp]) {
+        const conf = { cniVersion: version, name: 'net', ...kind };
+        await mustCni(host, 'ADD', conf);
+        silent(await call('DEL', { ...conf, name: 'another' }, { ...nameless, ifname: 'eth1' }));
+        expect(await cniState(host)).toContain('pod:eth0.json');
+        silent(await call('DEL', conf, nameless));
+        await expectClean();
+        silent(await call('DEL', conf, nameless));
+        await sh(host, 'ip -n pod link add eth0 type bridge');
+        silent(await call('DEL', conf, nameless));
+        expect((await host.run(['ip', '-n', 'pod', 'link', 'show', 'dev', 'eth0'])).code).not.toBe(0);
+        failed(await call('DEL', conf, { ...nameless, netns: '' }), 4, version);
+      }
+    failed(await call('DEL', { cniVersion: '0.3.0', name: 'net', ...KINDS.bridge }, nameless), 4, '0.3.0');
+    await expectClean();
+  });
+
   it('STATUS says what an ADD would lack', async () => {
     const conf = { cniVersion: '1.1.0', name: 'net' };
     failed(await call('STATUS', { ...conf, type: 'nethooks', network: 'br9' }), 50, '1.1.0');

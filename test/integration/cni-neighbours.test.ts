@@ -199,7 +199,7 @@ describeLab('CNI among neighbours', () => {
     await expectClean();
   });
 
-  it("other plugins' addresses: static, and host-local for two families", async () => {
+  it("two families, in the stock plugin's files and beside it", async () => {
     const both = {
       ...BRIDGE,
       ipam: {
@@ -213,8 +213,24 @@ describeLab('CNI among neighbours', () => {
     await ping('a', '198.51.100.1');
     await ping('a', 'fd00:14::1');
     await mustCni(host, 'CHECK', { ...both, bridge: 'cni2', prevResult: result }, { id: 'a' });
+    const addressesOf = ({ ips }: { ips: { address: string }[] }) => ips.map(({ address }) => address);
+    const stock = await mustCni(host, 'ADD', { ...both, type: 'bridge', bridge: 'cni2' }, { id: 'b' });
+    expect(addressesOf(stock)).toEqual(['10.14.0.3/16', 'fd00:14::3/64']);
+    await ping('a', 'fd00:14::3');
+    const last = `cd /var/lib/cni/networks/${both.name}; for set in 0 1; do cat last_reserved_ip.$set; echo; done`;
+    expect(await sh(host, last)).toBe('10.14.0.3\nfd00:14::3\n');
+    await mustCni(host, 'DEL', { ...both, type: 'bridge', bridge: 'cni2' }, { id: 'b' });
     await mustCni(host, 'DEL', { ...both, bridge: 'cni2' }, { id: 'a' });
 
+    const asked = { ...both, bridge: 'cni2', runtimeConfig: { ips: ['fd00:14:0::9', '10.14.0.9'] } };
+    expect(addressesOf(await mustCni(host, 'ADD', asked, { id: 'a' }))).toEqual(['10.14.0.9/16', 'fd00:14::9/64']);
+    const taken = await callCni(host, 'ADD', { ...asked, runtimeConfig: { ips: ['fd00:14::9'] } }, { id: 'b' });
+    expect(taken.json.msg).toContain('fd00:14::9');
+    expect(await sh(host, `ls /var/lib/cni/networks/${both.name}`)).not.toContain('10.14.0.10');
+    await mustCni(host, 'DEL', asked, { id: 'a' });
+  });
+
+  it("other plugins' addresses: static", async () => {
     const fixed = {
       ...BRIDGE,
       bridge: 'cni3',

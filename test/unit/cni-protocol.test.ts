@@ -262,21 +262,27 @@ describe('the kind', () => {
 
 describe("host-local's options", () => {
   it('have its defaults', () => {
-    expect(parseHostLocal({ subnet: '10.1.0.0/16' }, undefined)?.ranges).toEqual([
-      { prefix: 16, from: '10.1.0.1', to: '10.1.255.254', gateway: '10.1.0.1' },
+    expect(parseHostLocal({ subnet: '10.1.0.0/16' }, undefined).sets).toEqual([
+      [{ prefix: 16, from: '10.1.0.1', to: '10.1.255.254', gateway: '10.1.0.1' }],
+    ]);
+    // IPv6 has no broadcast address.
+    expect(parseHostLocal({ subnet: 'fd00::/64' }, undefined).sets).toEqual([
+      [{ prefix: 64, from: 'fd00::1', to: 'fd00::ffff:ffff:ffff:ffff', gateway: 'fd00::1' }],
     ]);
     expect(
       parseHostLocal(
         { ranges: [[{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.9', rangeEnd: '10.1.2.20', gateway: '10.1.2.254' }]] },
         undefined,
-      )?.ranges,
-    ).toEqual([{ prefix: 24, from: '10.1.2.9', to: '10.1.2.20', gateway: '10.1.2.254' }]);
+      ).sets,
+    ).toEqual([[{ prefix: 24, from: '10.1.2.9', to: '10.1.2.20', gateway: '10.1.2.254' }]]);
   });
 
-  it('for more than one address or IPv6 are for the original', () => {
-    expect(parseHostLocal({ subnet: 'fd00::/64' }, undefined)).toBeNull();
-    expect(parseHostLocal({ subnet: '10.1.0.0/16', ranges: [[{ subnet: 'fd00::/64' }]] }, undefined)).toBeNull();
-    expect(parseHostLocal({ subnet: '10.1.0.0/16' }, [[{ subnet: '10.2.0.0/16' }]])).toBeNull();
+  it('name sets: those of the runtime, the subnet, then the ranges', () => {
+    const subnets = (ipam: Record<string, unknown>, runtime?: unknown) =>
+      parseHostLocal(ipam, runtime).sets.map((set) => set.map(({ gateway }) => gateway));
+    const ranges = [[{ subnet: 'fd00::/64' }], [{ subnet: '10.3.0.0/24' }, { subnet: '10.3.1.0/24' }]];
+    expect(subnets({ subnet: '10.1.0.0/16', ranges })).toEqual([['10.1.0.1'], ['fd00::1'], ['10.3.0.1', '10.3.1.1']]);
+    expect(subnets({ subnet: '10.1.0.0/16' }, [[{ subnet: '10.2.0.0/16' }]])).toEqual([['10.2.0.1'], ['10.1.0.1']]);
   });
 
   const wrong: Record<string, unknown>[] = [
@@ -289,6 +295,13 @@ describe("host-local's options", () => {
     { subnet: '10.1.0.0/16', routes: [{ dst: 'default' }] },
     { subnet: '10.1.0.0/16', routes: [{ dst: '0.0.0.0/0', gw: 'x\ny' }] },
     { subnet: '10.1.0.0/16', dataDir: 'x' },
+    { subnet: 'fd00::/127' },
+    { subnet: 'fd00::1/64' },
+    { subnet: 'fd00::/64', rangeStart: '10.1.0.1' },
+    { ranges: [[]] },
+    { ranges: [[{ subnet: '10.1.0.0/16' }, { subnet: 'fd00::/64' }]] },
+    { ranges: [[{ subnet: '10.1.0.0/16' }, { subnet: '10.1.2.0/24' }]] },
+    { ranges: [[{ subnet: '10.1.0.0/16' }], [{ subnet: '10.1.2.0/24' }]] },
   ];
   it.each(wrong)('are refused: %o', (ipam) => {
     expect(failureOf(() => parseHostLocal(ipam, undefined))[0]).toBe(7);
