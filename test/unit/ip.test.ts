@@ -11,7 +11,7 @@ const sparse = fc
     maxLength: 8,
   })
   .map((groups) => groups.reduce((sum, group) => sum * 65536n + group, 0n));
-const valueOf = (bytes: number[]): bigint => bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+const numberOf = (bytes: number[]): bigint => bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
 
 describe('addresses as numbers', () => {
   it('are what ipaddr.js makes of them, and are written as it writes them', () => {
@@ -19,7 +19,7 @@ describe('addresses as numbers', () => {
       fc.property(fc.oneof(bigint(128), sparse), (value) => {
         const text = formatIp({ bits: 128, value });
         const theirs = ipaddr.IPv6.parse(text);
-        expect(valueOf(theirs.toByteArray())).toBe(value);
+        expect(numberOf(theirs.toByteArray())).toBe(value);
         expect(text).toBe(theirs.toRFC5952String());
         for (const other of [text, text.toUpperCase(), theirs.toNormalizedString()])
           expect(parseIp(other)).toEqual({ bits: 128, value });
@@ -29,7 +29,7 @@ describe('addresses as numbers', () => {
     fc.assert(
       fc.property(bigint(32), (value) => {
         const text = formatIp({ bits: 32, value });
-        expect(valueOf(ipaddr.IPv4.parse(text).toByteArray())).toBe(value);
+        expect(numberOf(ipaddr.IPv4.parse(text).toByteArray())).toBe(value);
         expect(parseIp(text)).toEqual({ bits: 32, value });
       }),
     );
