@@ -53,11 +53,12 @@ export function addNames({ log }: CniContext, request: Request, conf: Conf): Res
 }
 
 export function removeChained(request: Request): void {
-  const { network, id, ifname } = keyOf(request);
-  const record = id === '' ? attachedAt(network, request.netns, ifname) : readAttachment({ network, id, ifname });
-  if (!record) return;
-  removeNames(record.names);
-  removeAttachment(record);
+  const named = keyOf(request);
+  const key = named.id === '' ? attachedAt(named.network, request.netns, named.ifname) : named;
+  if (!key) return;
+  const record = readAttachment(key);
+  if (record) removeNames(record.names);
+  removeAttachment(key); // a file that is no record, too
 }
 
 /** ip-netns(8): what is bound over /etc/resolv.conf in a named namespace. */

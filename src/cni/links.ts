@@ -15,7 +15,7 @@ export interface ShownLink {
   addr_info: { family?: string; local?: string; prefixlen?: number }[];
 }
 
-/** The same for lines that are about the host alone, and must succeed. */
+/** Runs one `ip -batch` whose lines are about the host alone, and must succeed. */
 export function mustOnHost(exec: Exec, lines: readonly string[]): void {
   const result = exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
   if (result.code !== 0) throw new CniError(CODE.failed, "setting the host's side up failed", blame(result, lines));

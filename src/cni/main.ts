@@ -49,8 +49,8 @@ export async function runCni(words: readonly string[]): Promise<number> {
 }
 
 async function perform(context: CniContext, request: Request): Promise<Result | null> {
-  // With what ADD left behind, DEL needs no configuration that still makes sense.
   const chained = isChained(request.conf);
+  // With what ADD left behind, DEL needs no configuration that still makes sense.
   if (request.command === 'DEL') {
     if (chained) (await import('./chained.ts')).removeChained(request);
     else (await import('./del.ts')).del(context, request);

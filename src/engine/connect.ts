@@ -88,8 +88,7 @@ export async function connect(how: ConnectContext, connection: Connection): Prom
     done.ports = made.fresh;
     const record = { name, pid, started: startTime(pid), attachments, words, configFile, policy: made.policy };
     // Before the kernel has it: what is cut short here is found by `nethooks gc`.
-    remember(record);
-    rememberTold(name, told);
+    remember(record, told);
     await addressed;
     releaseFormer(name, kept.attachments, attachments);
     if (before || made.policy) (await import('./policy.ts')).applyPolicy(exec, before, made.policy, log);
@@ -159,9 +158,13 @@ function reserve(name: string, { nic, network, wanted }: Joining, hint: string |
 
 /** Names, ports and the record vanish again, and addresses that were not the container's before. Its files no longer name us. */
 function undo({ exec, log }: ConnectContext, name: string, { reserved, ports, attachments, telling }: Done): void {
-  const told =
-    telling && tell(exec, log, { ...telling, attachments: [], network: null, options: NO_OPTIONS, links: [] });
-  if (told) rememberTold(name, told);
+  if (telling)
+    convenience(log, 'files', () =>
+      rememberTold(
+        name,
+        tell(exec, log, { ...telling, attachments: [], network: null, options: NO_OPTIONS, links: [] }),
+      ),
+    );
   forgetParent(name);
   releasePorts(name, ports);
   silence(name, attachments);

@@ -4,8 +4,7 @@
  */
 import { join } from 'node:path';
 import { upstreamsFile } from '../plan/dnsmasq.ts';
-import { isIPv4 } from '../plan/ipv4.ts';
-import { isIPv6 } from '../plan/ipv6.ts';
+import { parseIp } from '../plan/ip.ts';
 import { RUN, UPSTREAMS } from '../plan/paths.ts';
 import { readRecord } from '../state/record.ts';
 import { currentUpstreams } from '../system/facts.ts';
@@ -21,7 +20,7 @@ export async function run({ env }: HookContext): Promise<void> {
   const { reason = '', interface: name = '' } = env;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(name)) return;
   const lease = join(RUN, 'upstreams.d', name);
-  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => isIPv4(word) || isIPv6(word));
+  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => parseIp(word) !== null);
   if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
   else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
   const { networks, host } = readRecord();

@@ -68,11 +68,13 @@ export function listRunning(): ContainerRecord[] {
 export const livePolicies = (): Policy[] =>
   listRunning().flatMap((record) => (record.policy && isAlive(record) ? [record.policy] : []));
 
-/** Remembers a container that has just been connected. */
-export function remember(record: ContainerRecord): void {
+/**
+ * Remembers a container that has just been connected.
+ * @param told what stands in its files now; default: what is known of that
+ */
+export function remember(record: ContainerRecord, told: Told | undefined = readKept(record.name).told): void {
   writeAtomically(runningRecord(record.name), JSON.stringify(record));
   const { publish = [], exposed = [] } = record.policy ?? {};
-  const { told } = readKept(record.name);
   const kept: KeptRecord = { attachments: record.attachments, publish, exposed, ...(told && { told }) };
   ensureText(keptRecord(record.name), JSON.stringify(kept));
 }

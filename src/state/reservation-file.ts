@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { isIPv4 } from '../plan/ipv4.ts';
+import { isIPv6 } from '../plan/ipv6.ts';
 
 export interface Holder {
   /** The CNI container id, or the LXC container's name. */
@@ -102,9 +103,7 @@ export function addressFiles(directory: string): string[] {
 }
 
 /** IPv6 too: host-local keeps those in the same directory, colons included. */
-export function isAddress(name: string): boolean {
-  return isIPv4(name) || /^(?=.*:.*:)[0-9a-f:.]+$/i.test(name);
-}
+export const isAddress = (name: string): boolean => isIPv4(name) || isIPv6(name);
 
 /** The address of a range set that was given out last; null when nobody knows. */
 export const readLastReserved = (directory: string, set: number): string | null =>
