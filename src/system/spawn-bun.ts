@@ -11,6 +11,12 @@ interface BunOptions {
   maxBuffer?: number;
 }
 
+interface Sink {
+  write(text: string): unknown;
+  flush(): unknown;
+  end(): unknown;
+}
+
 declare const Bun: {
   /** Throws ENOENT. */
   spawnSync(options: BunOptions): {
@@ -23,8 +29,8 @@ declare const Bun: {
     /** 128 and the number of the signal, where one ended it. */
     exited: Promise<number>;
     exitCode: number | null;
-    /** Both may throw or reject with EPIPE. */
-    stdin: { write(text: string): unknown; end(): unknown };
+    /** All three may throw or reject with EPIPE. */
+    stdin: Sink;
     kill(signal: 'SIGKILL'): void;
     ref(): void;
     unref(): void;
@@ -61,7 +67,7 @@ export function start({ command, args, env, fd }: Launch, output: number, errors
   };
 }
 
-async function give(stdin: { write(text: string): unknown; end(): unknown }, input: string): Promise<void> {
-  await stdin.write(input);
-  await stdin.end();
+/** Now: without the flush it would have its input when we next wait for something, and wait until then itself. */
+async function give(stdin: Sink, input: string): Promise<void> {
+  await Promise.all([stdin.write(input), stdin.flush(), stdin.end()]);
 }
