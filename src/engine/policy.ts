@@ -1,8 +1,8 @@
 /** Brings the kernel from one policy of a container to the next: exactly the difference, in one nft transaction. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { change, TABLE } from '../plan/firewall.ts';
-import { parseListing } from '../plan/nft-listing.ts';
+import { change } from '../plan/firewall.ts';
+import { parseListing, TABLE } from '../plan/nft-listing.ts';
 import { localnetNote } from '../plan/paths.ts';
 import { elementsOf, type Policy, type PolicyElements, PolicySets } from '../plan/policy.ts';
 import { needsLocalnet } from '../plan/publishing.ts';

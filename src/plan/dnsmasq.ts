@@ -1,18 +1,17 @@
 /** One dnsmasq per network: DHCP for whoever asks on the bridge, DNS for the containers' names. */
-import dnsmasqTemplate from '../../templates/dnsmasq.conf.mustache' with { type: 'text' };
 import type { NetworkConfig } from '../config/types.ts';
 import { mtuOf } from './bridge.ts';
 import type { HostFacts } from './facts.ts';
 import { isIPv4, netmask, subnetOf, toAddress } from './ipv4.ts';
+import { parsed } from './parsed.ts' with { type: 'macro' };
 import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from './paths.ts';
 import type { FileStep, Step } from './step.ts';
-import { fill, prime } from './template.ts';
+import { fill } from './template.ts';
+
+const TEMPLATE = parsed('dnsmasq.conf.mustache');
 
 /** Whether a network needs a dnsmasq at all. */
 export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
-
-/** Does ahead what takes time and needs no facts. */
-export const primeDnsmasq = (): void => prime(dnsmasqTemplate);
 
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
 export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
@@ -22,7 +21,7 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     (server) => isIPv4(server) && !server.startsWith('127.'),
   );
   const told = containers.dns.filter((server) => !server.includes(':'));
-  return fill(dnsmasqTemplate, {
+  return fill(TEMPLATE, {
     name,
     address,
     domain,

@@ -2,12 +2,10 @@
 import type { NetworkConfig } from '../config/types.ts';
 import type { HostFacts, LinkFact } from './facts.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
-import { parseListing } from './nft-listing.ts';
+import { parseListing, TABLE } from './nft-listing.ts';
 import { elementsOf, PolicySets } from './policy.ts';
 import { planPublishing } from './publishing.ts';
 import type { Step } from './step.ts';
-
-export const TABLE = 'inet nethooks';
 
 /** What follows from the configuration, and the sets and maps that containers' policies fill. */
 export interface Table {
@@ -139,14 +137,15 @@ const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const guarded = guardedBridges(networks, facts);
   const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
-  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
+  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', table: TABLE, script, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
 
 /** Removes the table; what keeps containers apart that still run stays until they are gone. */
 export function planFirewallDown(facts: HostFacts): Step[] {
   if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
-  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
+  const nft: Step[] =
+    facts.nft === null ? [] : [{ kind: 'nft', table: TABLE, script: REMOVE, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
 }
 

@@ -8,6 +8,8 @@ export interface HostRecord {
   ipForwardBefore: string | null;
   /** The bridges of others that were there when we set it, and do not need it. */
   bridgesBefore: string[];
+  /** Whether iptables made its table `mangle` for our rule: it never removes one itself. */
+  mangleMade: boolean;
   /** Addresses that somebody else's bridge had before we used it, as `BRIDGE ADDRESS/PREFIX`: they stay. */
   found: string[];
 }
@@ -17,5 +19,6 @@ export const EMPTY_RECORD: HostRecord = {
   networks: [],
   ipForwardBefore: null,
   bridgesBefore: [],
+  mangleMade: false,
   found: [],
 };

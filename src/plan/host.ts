@@ -2,7 +2,7 @@
 import sysctlTemplate from '../../templates/sysctl.conf.mustache' with { type: 'text' };
 import type { HostConfig, NetworkConfig } from '../config/types.ts';
 import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
-import { planDnsmasq, planDnsmasqDown, primeDnsmasq } from './dnsmasq.ts';
+import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
 import type { HostFacts } from './facts.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
 import type { HostRecord } from './host-record.ts';
@@ -19,9 +19,6 @@ export interface HostWish {
   /** Where our LXC hooks are; null when they are not installed. */
   hooks: string | null;
 }
-
-/** Does ahead what takes time and needs no facts. */
-export const prime = primeDnsmasq;
 
 /** The steps from `facts` to `wish`. Empty when the host is as wished. */
 export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {
@@ -45,11 +42,11 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
   return join([
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
-    only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
-    // Before the rules, which are written while the daemons start.
-    only(planDnsmasq(networks, facts)),
+    // Written while the bridges are made and the daemons start.
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
-    only(none ? planRulesDown(facts) : planRules(networks, facts)),
+    only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
+    only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
+    only(planDnsmasq(networks, facts)),
     planResolver(wish.host, networks, facts, gone),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
     ...down.map(({ plan }) => plan),
@@ -72,7 +69,11 @@ export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record
   const { ipForwardBefore, bridgesBefore } = first
     ? { ipForwardBefore: facts.ipForward, bridgesBefore: bridges(facts) }
     : record;
-  return { host, networks, ipForwardBefore, bridgesBefore, found };
+  const mangled = plan.steps.some(
+    (step) => step.kind === 'rules' && step.rules.some(({ table }) => table === 'mangle'),
+  );
+  const mangleMade = record.mangleMade || (mangled && !facts.iptables.some(({ table }) => table === 'mangle'));
+  return { host, networks, ipForwardBefore, bridgesBefore, mangleMade, found };
 }
 
 /** Takes back what `up` wrote into files that outlive a reboot. */

@@ -1,10 +1,12 @@
 /** The block in LXC's default.conf, which lxc-create copies into every new container's configuration. */
-import template from '../../templates/lxc-default.conf.mustache' with { type: 'text' };
 import type { HostFacts } from './facts.ts';
 import { withBlock, withoutBlock } from './marked-block.ts';
+import { parsed } from './parsed.ts' with { type: 'macro' };
 import { LXC_DEFAULT_CONF } from './paths.ts';
 import type { Step } from './step.ts';
 import { fill } from './template.ts';
+
+const TEMPLATE = parsed('lxc-default.conf.mustache');
 
 /**
  * The keys for a bridge, in the words of the LXC that is installed: `lxc.network.*` before 2.1, hook version 1 from 3.0 on.
@@ -13,7 +15,7 @@ import { fill } from './template.ts';
 export function defaultConfLines(bridge: string, hooks: string, lxcVersion: string): string[] {
   const [major = 0, minor = 0] = lxcVersion.split('.').map(Number);
   const legacy = major < 2 || (major === 2 && minor < 1);
-  return fill(template, { bridge, hooks, legacy, version: major >= 3 ? '1' : '' })
+  return fill(TEMPLATE, { bridge, hooks, legacy, version: major >= 3 ? '1' : '' })
     .trimEnd()
     .split('\n');
 }

@@ -1,5 +1,8 @@
 /** What nft prints about our table, as data to compare with. */
 
+/** Family and name. */
+export const TABLE = 'inet nethooks';
+
 /** What `nft list table` printed: elements by set or map, rules by chain. Counters are left out. */
 export function parseListing(listing: string): { sets: Record<string, string[]>; chains: Record<string, string[]> } {
   const sets: Record<string, string[]> = {};

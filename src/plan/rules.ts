@@ -1,6 +1,7 @@
 /** The few rules that must live in iptables' own chains. */
 import type { NetworkConfig } from '../config/types.ts';
 import type { HostFacts } from './facts.ts';
+import type { HostRecord } from './host-record.ts';
 import type { Rule, Step } from './step.ts';
 
 const TAG = '-m comment --comment nethooks';
@@ -60,10 +61,23 @@ export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
   ].flat();
 }
 
-/** Every rule of ours, whichever network it was for. */
-export function planRulesDown(facts: HostFacts): Step[] {
-  return step('delete', ownRules(facts));
+/** Every rule of ours, whichever network it was for, and the table that was made for them if nobody else has come to use it. */
+export function planRulesDown(facts: HostFacts, { mangleMade }: HostRecord): Step[] {
+  const rules = ownRules(facts);
+  const left = facts.iptables.filter(
+    ({ table, line }) => table === 'mangle' && !rules.some(({ chain, match }) => line === `-A ${chain} ${match}`),
+  );
+  const unused = left.every(({ line }) => /^:\S+ ACCEPT /.test(line));
+  return [...step('delete', rules), ...(mangleMade && unused ? [REMOVE_MANGLE] : [])];
 }
+
+/** `add` first, as in firewall.ts: iptables of the old kind has no such table. */
+const REMOVE_MANGLE: Step = {
+  kind: 'nft',
+  table: 'ip mangle',
+  script: 'add table ip mangle\ndelete table ip mangle\n',
+  undo: 'add table ip mangle\n',
+};
 
 /** Our rules among those that iptables-save lists: those with our comment. */
 export function ownRules(facts: HostFacts): Rule[] {

@@ -19,6 +19,8 @@ export interface SysctlStep {
 
 export interface NftStep {
   kind: 'nft';
+  /** Family and name. */
+  table: string;
   /** One transaction in nft(8) syntax. */
   script: string;
   /** One transaction that puts back what was there. */
@@ -97,7 +99,7 @@ export function describe(step: Step): string[] {
       return [`sysctl ${step.key}: ${step.before} -> ${step.value}`];
     case 'nft':
       return [
-        'nft table inet nethooks:',
+        `nft table ${step.table}:`,
         ...step.script
           .trimEnd()
           .split('\n')

@@ -1,11 +1,19 @@
 import Mustache from 'mustache';
+import type { Parsed } from './parsed.ts';
 
-/** Parses a template ahead of its use; Mustache keeps the result. */
-export function prime(template: string): void {
-  Mustache.parse(template);
-}
-
-/** Fills a template in. Nothing is escaped: what lands in these files is validated configuration, and none of it is HTML. */
-export function fill(template: string, view: object): string {
-  return Mustache.render(template, view, {}, { escape: String });
+/**
+ * Fills a template in: its text, or what was made of that when this was built. Nothing is escaped: what lands in these files is
+ * validated configuration, and none of it is HTML.
+ */
+export function fill(template: string | Parsed, view: object): string {
+  const config = { escape: String };
+  if (typeof template === 'string') return Mustache.render(template, view, {}, config);
+  // @types/mustache has what `parse` returns right, and here wrong.
+  return new Mustache.Writer().renderTokens(
+    template as unknown as string[][],
+    new Mustache.Context(view),
+    {},
+    '',
+    config,
+  );
 }

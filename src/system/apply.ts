@@ -16,59 +16,73 @@ export interface Applying {
   wait: boolean;
 }
 
-/** @throws NethooksError naming the step that failed; everything before it has been taken back then */
+/** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs side by side. */
+const AFTER: Record<Step['kind'], Step['kind'][]> = {
+  // A bridge goes after its daemon, and hands its packets to chains that are there.
+  ip: ['ip', 'nft', 'rules', 'dnsmasq'],
+  // Rules name interfaces that need not be there yet. Side by side they would take the processor from what makes the bridge, and
+  // with it from the daemon, which takes longest.
+  nft: ['nft', 'rules'],
+  rules: ['nft', 'rules'],
+  'bridge-netfilter': [],
+  sysctl: ['ip'],
+  dnsmasq: ['ip'],
+  // Nobody is sent to a daemon before it answers.
+  file: ['dnsmasq'],
+  resolver: ['ip', 'dnsmasq'],
+};
+
+/** @throws NethooksError naming the first step that failed; everything that was begun has been taken back then */
 export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
-  const done: Step[] = [];
-  const daemons: Promise<void>[] = [];
-  try {
-    let ready: (Program | null)[] = [];
-    for (const [index, step] of steps.entries()) {
-      // Daemons come up while rules are written, but nobody is sent to them before they answer.
-      if (step.kind === 'resolver' || step.kind === 'file') await Promise.all(daemons);
-      done.unshift(step);
-      const program = ready[index] ?? prepare(how.exec, step);
-      if (program) {
-        const running = program();
-        try {
-          // The programs of later steps load while the first one works.
-          if (ready.length === 0) ready = steps.map((later, at) => (at > index ? prepare(how.exec, later) : null));
-        } finally {
-          await running;
-        }
-      } else if (step.kind === 'dnsmasq') daemons.push(heard(daemon(how, step)));
-      else apply(how, step);
-    }
-    await Promise.all(daemons);
-  } catch (cause) {
-    await Promise.allSettled(daemons);
-    await takeAllBack(how, done);
+  const begun: Step[] = [];
+  const failures = new Map<Step, unknown>();
+  const works: { kind: Step['kind']; work: Promise<void> }[] = [];
+  for (const step of steps) {
+    const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
+    const work = Promise.all(earlier).then(async () => {
+      if (failures.size > 0) return;
+      begun.unshift(step);
+      try {
+        await begin(how, step);
+      } catch (cause) {
+        failures.set(step, cause);
+      }
+    });
+    works.push({ kind: step.kind, work });
+  }
+  await Promise.all(works.map(({ work }) => work));
+  for (const [, cause] of failures) {
+    await takeAllBack(how, begun, failures);
     throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
   }
 }
 
-/** @param done the last step first: it may have done half of its work, or nothing, so that it cannot be taken back is no news */
-async function takeAllBack(how: Applying, done: Step[]): Promise<void> {
-  for (const step of done) await takeBack(step === done[0] ? { ...how, log: () => undefined } : how, step);
-  for (const step of done) {
+/**
+ * @param begun the last step first
+ * @param failed they may have done half of their work, or nothing, so that they cannot be taken back is no news
+ */
+async function takeAllBack(how: Applying, begun: Step[], failed: ReadonlyMap<Step, unknown>): Promise<void> {
+  for (const step of begun) await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step);
+  for (const step of begun) {
     // Daemons that ran before and were to be restarted, with the configuration files that are back by now.
     if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' });
   }
 }
 
-/** A program that has been started and waits to do its work. */
-type Program = () => Promise<void>;
-
-/** The program that carries a step out; null for a step that needs none, or is a daemon. */
-function prepare(exec: Exec, step: Step): Program | null {
+/** Carries out a step. What needs no program of its own is done when this returns. */
+function begin(how: Applying, step: Step): Promise<void> | undefined {
   switch (step.kind) {
     case 'ip':
-      return batch(exec, step.commands);
+      return batch(how.exec, step.commands);
     case 'nft':
-      return program(exec, ['nft', '-f', '-'], step.script);
+      return program(how.exec, ['nft', '-f', '-'], step.script);
     case 'rules':
-      return program(exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
+      return program(how.exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
+    case 'dnsmasq':
+      return daemon(how, step);
     default:
-      return null;
+      apply(how, step);
+      return undefined;
   }
 }
 
@@ -90,12 +104,6 @@ function apply({ exec }: Applying, step: Step): void {
   }
 }
 
-/** What fails in the background is said when it is waited for, not before. */
-function heard(promise: Promise<void>): Promise<void> {
-  promise.catch(() => undefined);
-  return promise;
-}
-
 /** Stops a daemon at once; a promise for one that comes up. */
 async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {
   if (step.action !== 'start') stopDnsmasq(exec, step.network);
@@ -105,11 +113,7 @@ async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void
 async function takeBack(how: Applying, step: Step): Promise<void> {
   try {
     // Half of the step may never have been done: what cannot be undone must not keep the rest from it (ip(8), -force).
-    const undo = invert(step);
-    const program = step.kind === 'ip' ? batch(how.exec, step.undo, ['-force']) : prepare(how.exec, undo);
-    if (program) await program();
-    else if (undo.kind === 'dnsmasq') await daemon(how, undo);
-    else apply(how, undo);
+    await (step.kind === 'ip' ? batch(how.exec, step.undo, ['-force']) : begin(how, invert(step)));
   } catch (error) {
     how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
   }
@@ -140,17 +144,14 @@ function invert(step: Step): Step {
   }
 }
 
-function batch(exec: Exec, commands: string[], options: string[] = []): Program | null {
-  return commands.length > 0 ? program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`) : null;
+async function batch(exec: Exec, commands: string[], options: string[] = []): Promise<void> {
+  if (commands.length > 0) await program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`);
 }
 
-/** A program that must succeed, started now and given its input later. */
-function program(exec: Exec, [command = '', ...args]: string[], input: string): Program {
-  const give = exec.prepare(command, args);
-  return async () => {
-    const result = await give(input);
-    if (result.code !== 0) throw new NethooksError(failure(command, args, result));
-  };
+/** A program that must succeed. */
+async function program(exec: Exec, [command = '', ...args]: string[], input: string): Promise<void> {
+  const result = await exec.start(command, args, { input });
+  if (result.code !== 0) throw new NethooksError(failure(command, args, result));
 }
 
 /** The module comes switched on for every bridge of the host, which would change other people's: off again at once. */

@@ -25,18 +25,12 @@ export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   // Planning loads while programs look.
   const [facts, { planFilesDown, planHost, recordAfter }] = await Promise.all([
     gatherFacts(exec, wish.networks, record.networks),
-    loadPlanning(),
+    import('../plan/host.ts'),
   ]);
   const plan = planHost(wish, facts, record);
   plan.warnings.push(...stranded(wish.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
   return { plan, facts, after: recordAfter(plan, wish, facts, record) };
-}
-
-async function loadPlanning() {
-  const planning = await import('../plan/host.ts');
-  planning.prime();
-  return planning;
 }
 
 /** @throws NethooksError when the plan is refused or a step fails; nothing is changed then */

@@ -1,8 +1,8 @@
 /** Starting programs: arguments as a list, never through a shell, always with a time limit. */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { run, start } from '#spawn';
 import { NethooksError } from '../errors.ts';
-import { type Ended, type Launch, type Program, tooLate } from './spawn.ts';
+import { type Ended, type Launch, type Program, type Stdio, tooLate } from './spawn.ts';
 
 export interface ExecOptions {
   /** Text for its standard input; without it the program reads end of file. */
@@ -22,7 +22,7 @@ export interface Exec {
   /** Runs a program to its end. Throws NethooksError when it cannot be started or takes too long; a failure is a result. */
   (command: string, args: readonly string[], options?: ExecOptions): ExecResult;
   /** Starts a program and goes on. Rejects where the call above throws. */
-  start(command: string, args: readonly string[]): Promise<ExecResult>;
+  start(command: string, args: readonly string[], options?: Pick<ExecOptions, 'input'>): Promise<ExecResult>;
   /**
    * Starts a program ahead of its input: while we find out what it is to do, it loads.
    * @throws NethooksError when it cannot be started
@@ -66,23 +66,30 @@ export function execUntil(deadline: number): Exec {
   };
   exec.prepare = (command, args, { fd } = {}) => {
     const launch = { command, args, fd, env: ENVIRONMENT };
-    const program = beside(launch);
-    return (input) => finish(launch, program, input, left());
+    const program = beside(launch, 'pipe');
+    return (input) => finish(launch, program, left(), input);
   };
-  exec.start = async (command, args) => exec.prepare(command, args)('');
+  exec.start = async (command, args, { input } = {}) => {
+    const launch = { command, args, env: ENVIRONMENT };
+    if (input === undefined) return finish(launch, beside(launch, 'ignore'), left());
+    // A pipe would be written to and closed in the background.
+    const text = fileWith(input);
+    try {
+      return await finish(launch, beside(launch, text), left());
+    } finally {
+      closeSync(text);
+    }
+  };
   return exec;
 }
 
 /** A program beside us and the files without a name that it prints into: pipes would bring streams in, which take their time. */
-interface Beside extends Program {
-  output: number;
-  errors: number;
-}
+type Beside = Program & Pick<Stdio, 'output' | 'errors'>;
 
-function beside(launch: Launch): Beside {
+function beside(launch: Launch, input: Stdio['input']): Beside {
   const [output, errors] = [unnamedFile(), unnamedFile()];
   try {
-    return { ...start(launch, output, errors), output, errors };
+    return { ...start(launch, { input, output, errors }), output, errors };
   } catch (error) {
     closeSync(output);
     closeSync(errors);
@@ -90,7 +97,7 @@ function beside(launch: Launch): Beside {
   }
 }
 
-async function finish(launch: Launch, program: Beside, input: string, timeout: number): Promise<ExecResult> {
+async function finish(launch: Launch, program: Beside, timeout: number, input?: string): Promise<ExecResult> {
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -111,6 +118,14 @@ async function finish(launch: Launch, program: Beside, input: string, timeout: n
 }
 
 const unnamedFile = (): number => openSync('/run', O_TMPFILE | constants.O_RDWR, 0o600);
+
+/** To be read from its beginning. */
+function fileWith(text: string): number {
+  const file = unnamedFile();
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
+  return file;
+}
 
 function textOf(file: number): string {
   const bytes = Buffer.alloc(fstatSync(file).size);

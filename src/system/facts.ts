@@ -5,6 +5,7 @@ import type { NetworkConfig } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostFacts, LinkFact, RouteFact } from '../plan/facts.ts';
 import { toAddress } from '../plan/ipv4.ts';
+import { TABLE } from '../plan/nft-listing.ts';
 import { LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../plan/paths.ts';
 import { upstreams } from '../plan/resolv-conf.ts';
 import { attachedPolicies } from '../state/attachments.ts';
@@ -20,11 +21,12 @@ import { resolverFact } from './resolver.ts';
  * @throws NethooksError when a program that it asks is missing or fails
  */
 export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<HostFacts> {
-  // The slowest first.
-  const programs = Promise.all([readTable(exec), readLinks(exec), readIptables(exec)]);
+  // The slowest first. Where nothing of ours is known to be there, maybe nobody has any rules: one program less.
+  const rules = known.length > 0 ? readRules(exec) : readAnyRules(exec);
+  const programs = Promise.all([rules, readLinks(exec)]);
   // Meanwhile.
   const files = readFiles(exec, [...wanted, ...known]);
-  const [[nft, links, iptables], rest] = await Promise.all([programs, files]);
+  const [[{ nft, iptables }, links], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const policies = [...livePolicies(), ...attachedPolicies()];
   return { ...rest, links, nft, iptables, policies, localnet: readLocalnet(links) };
@@ -129,8 +131,26 @@ export function readRoutes(): { routes: RouteFact[]; defaultDevice: string | nul
   };
 }
 
+type Rules = Pick<HostFacts, 'nft' | 'iptables'>;
+
+async function readRules(exec: Exec): Promise<Rules> {
+  const [nft, iptables] = await Promise.all([readTable(exec), readIptables(exec)]);
+  return { nft, iptables };
+}
+
+/** Asks for the names of tables first. iptables' are among them, or in a file of their own if they are of the old kind. */
+async function readAnyRules(exec: Exec): Promise<Rules> {
+  const tables = (await printed(exec, 'nft', ['list', 'tables'])).split('\n');
+  const old = readText('/proc/net/ip_tables_names') ?? '';
+  const [nft, iptables] = await Promise.all([
+    tables.includes(`table ${TABLE}`) ? readTable(exec) : null,
+    old !== '' || tables.some((line) => line.startsWith('table ip ')) ? readIptables(exec) : [],
+  ]);
+  return { nft, iptables };
+}
+
 async function readTable(exec: Exec): Promise<string | null> {
-  const args = ['list', 'table', 'inet', 'nethooks'];
+  const args = ['list', 'table', ...TABLE.split(' ')];
   const result = await exec.start('nft', args);
   if (result.code === 0) return result.stdout;
   if (/No such file or directory/.test(result.stderr)) return null;

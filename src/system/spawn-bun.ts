@@ -1,5 +1,5 @@
 /** Starting programs with Bun's own functions (https://bun.com/docs/api/spawn); spawn.ts says what is promised. */
-import { type Ended, type Launch, MAX_BYTES, type Program, tooLate } from './spawn.ts';
+import { type Ended, type Launch, MAX_BYTES, type Program, type Stdio, tooLate } from './spawn.ts';
 
 interface BunOptions {
   cmd: string[];
@@ -30,7 +30,7 @@ declare const Bun: {
     exited: Promise<number>;
     exitCode: number | null;
     /** All three may throw or reject with EPIPE. */
-    stdin: Sink;
+    stdin: Sink | undefined;
     kill(signal: 'SIGKILL'): void;
     ref(): void;
     unref(): void;
@@ -52,16 +52,15 @@ export function run({ command, args, env, fd }: Launch, input: string | undefine
   return { code: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }
 
-/** @param output, errors file descriptors of what it prints */
-export function start({ command, args, env, fd }: Launch, output: number, errors: number): Program {
-  const stdio: BunOptions['stdio'] = ['pipe', output, errors, ...(fd === undefined ? [] : [fd])];
+export function start({ command, args, env, fd }: Launch, { input, output, errors }: Stdio): Program {
+  const stdio: BunOptions['stdio'] = [input, output, errors, ...(fd === undefined ? [] : [fd])];
   const child = Bun.spawn({ cmd: [command, ...args], env, cwd: '/', stdio });
   child.unref();
   return {
     ended: child.exited.then(() => child.exitCode),
-    finish: (input) => {
+    finish: (text = '') => {
       child.ref();
-      void give(child.stdin, input).catch(() => undefined); // it has ended without reading: what it said says why
+      if (child.stdin) void give(child.stdin, text).catch(() => undefined); // it has ended without reading: what it said says why
     },
     kill: () => child.kill('SIGKILL'),
   };

@@ -1,6 +1,6 @@
 /** Starting programs with node:child_process; spawn.ts says what is promised. */
 import { spawn, spawnSync } from 'node:child_process';
-import { type Ended, type Launch, MAX_BYTES, type Program } from './spawn.ts';
+import { type Ended, type Launch, MAX_BYTES, type Program, type Stdio } from './spawn.ts';
 
 /** @throws Error with `code`: ENOENT, or ETIMEDOUT after `timeout` ms */
 export function run({ command, args, env, fd }: Launch, input: string | undefined, timeout: number): Ended {
@@ -18,12 +18,11 @@ export function run({ command, args, env, fd }: Launch, input: string | undefine
   return { code: status, stdout, stderr };
 }
 
-/** @param output, errors file descriptors of what it prints */
-export function start({ command, args, env, fd }: Launch, output: number, errors: number): Program {
+export function start({ command, args, env, fd }: Launch, { input, output, errors }: Stdio): Program {
   const child = spawn(command, args, {
     env,
     cwd: '/',
-    stdio: ['pipe', output, errors, ...(fd === undefined ? [] : [fd])],
+    stdio: [input, output, errors, ...(fd === undefined ? [] : [fd])],
   });
   child.unref();
   const ended = new Promise<number | null>((resolve, reject) => {
@@ -34,9 +33,9 @@ export function start({ command, args, env, fd }: Launch, output: number, errors
   child.stdin?.on('error', () => undefined); // it has ended without reading
   return {
     ended,
-    finish: (input) => {
+    finish: (text) => {
       child.ref();
-      child.stdin?.end(input);
+      child.stdin?.end(text);
     },
     kill: () => child.kill('SIGKILL'),
   };

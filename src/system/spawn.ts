@@ -19,13 +19,20 @@ export interface Ended {
   stderr: string;
 }
 
-/** A program that runs beside us. We do not wait for it, unless for `ended`. */
+/** A program that runs beside us. We do not wait for it before `finish`. */
 export interface Program {
   /** Its exit status; null when a signal ended it. Rejects with ENOENT when there is no such program. */
   ended: Promise<number | null>;
-  /** Writes to its standard input and closes that. */
-  finish(input: string): void;
+  /** From now on we end after it. One with a pipe for its standard input gets this to read, and then end of file. */
+  finish(input?: string): void;
   kill(): void;
+}
+
+/** File descriptors; for what it reads also a pipe that is filled later, or nothing. */
+export interface Stdio {
+  input: number | 'pipe' | 'ignore';
+  output: number;
+  errors: number;
 }
 
 /** What it prints may fill memory to here. */

@@ -49,6 +49,17 @@ describe.each([
     ['that is not there', "exec('nonesuch', [])", 'nonesuch is not installed'],
     ['beside us', "exec.start('sh', ['-c', 'echo out; exit 4'])", { code: 4, stdout: 'out\n', stderr: '' }],
     ['beside us that is not there', "exec.start('nft-nonesuch', [])", 'nft-nonesuch is not installed'],
+    ['beside us, without input', "exec.start('cat', [])", { code: 0, stdout: '', stderr: '' }],
+    [
+      'beside us, with much input',
+      "exec.start('cat', [], { input: 'é'.repeat(1_000_000) }).then(({ code, stdout }) => [code, stdout === 'é'.repeat(1_000_000)])",
+      [0, true],
+    ],
+    [
+      'beside us, that ends without reading',
+      "exec.start('sh', ['-c', 'exit 5'], { input: 'x' })",
+      { code: 5, stdout: '', stderr: '' },
+    ],
     ['prepared', "exec.prepare('cat', [])('late')", { code: 0, stdout: 'late', stderr: '' }],
     [
       'prepared, with much input and output',

@@ -6,7 +6,7 @@ import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/bridge.ts';
 import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
 import { planHost, recordAfter } from '../../src/plan/host.ts';
 import { EMPTY_RECORD, type HostRecord } from '../../src/plan/host-record.ts';
-import { planRules } from '../../src/plan/rules.ts';
+import { planRules, planRulesDown } from '../../src/plan/rules.ts';
 
 const network = (name = 'br0', values: object = {}): NetworkConfig =>
   resolve({ network: { [name]: { address: '10.0.0.1/24', ...values } } }).networks[0] as NetworkConfig;
@@ -116,6 +116,38 @@ describe('rules in a firewall of somebody else', () => {
     expect(steps).toMatchObject([
       { action: 'delete', rules: [{ match: '-i br7 -m comment --comment nethooks -j ACCEPT' }] },
     ]);
+  });
+});
+
+describe("iptables' table mangle", () => {
+  const CHAINS = ['PREROUTING', 'POSTROUTING'].map((chain) => `:${chain} ACCEPT [0:0]`);
+  const OURS =
+    '-A POSTROUTING -o br0 -p udp -m udp --dport 68 -m comment --comment nethooks -j CHECKSUM --checksum-fill';
+  const withMangle = (...rules: string[]) =>
+    facts({ iptables: [...CHAINS, ...rules].map((line) => ({ table: 'mangle', line })) });
+  const goes = (mangleMade: boolean, ...rules: string[]) =>
+    planRulesDown(withMangle(...rules), { ...EMPTY_RECORD, mangleMade }).some((step) => step.kind === 'nft');
+
+  it.each([
+    ['was not there', facts(), true],
+    ['was there, with rules or without', withMangle(), false],
+  ])('is remembered as ours when it %s', (_what, before, made) => {
+    const wish = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
+    const record = recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+    expect(record.mangleMade).toBe(made);
+    const later = withMangle(OURS);
+    expect(recordAfter(planHost(wish, later, record), wish, later, record).mangleMade).toBe(made);
+  });
+
+  it.each([
+    ['goes with our rule', true, [OURS], true],
+    ['goes when our rule went before', true, [], true],
+    ['stays when it was there before', false, [OURS], false],
+    ["stays with somebody else's rule", true, [OURS, '-A PREROUTING -j ACCEPT'], false],
+    ["stays with somebody else's chain", true, [OURS, ':THEIRS - [0:0]'], false],
+    ["stays with somebody else's policy", true, [OURS, ':FORWARD DROP [0:0]'], false],
+  ])('%s', (_what, made, rules, gone) => {
+    expect(goes(made, ...rules)).toBe(gone);
   });
 });
 
