@@ -312,7 +312,7 @@ put_everything() {
   for event in start-host post-stop destroy clone; do put 755 "$lib/lxc/$event" with_prefix "hooks/lxc/$event"; done
   units=/etc/systemd/system
   case $prefix in /usr | /usr/local) units=$prefix/lib/systemd/system ;; esac # systemd.unit(5), "Unit File Load Path"
-  for unit in nethooks.service nethooks-dnsmasq@.service; do put 644 "$units/$unit" with_prefix "templates/$unit"; done
+  for unit in nethooks.service nethooks-rules.service nethooks-dnsmasq@.service; do put 644 "$units/$unit" with_prefix "templates/$unit"; done
   for page in docs/*.[58]; do
     if [ -f "$page" ]; then put 644 "$prefix/share/man/man${page##*.}/${page##*/}" with_prefix "$page"; fi
   done

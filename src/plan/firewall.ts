@@ -137,15 +137,14 @@ const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const guarded = guardedBridges(networks, facts);
   const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
-  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', table: TABLE, script, undo: restore(facts.nft) }];
+  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
 
 /** Removes the table; what keeps containers apart that still run stays until they are gone. */
 export function planFirewallDown(facts: HostFacts): Step[] {
   if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
-  const nft: Step[] =
-    facts.nft === null ? [] : [{ kind: 'nft', table: TABLE, script: REMOVE, undo: restore(facts.nft) }];
+  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
 }
 

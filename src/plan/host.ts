@@ -42,11 +42,10 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
   return join([
     ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
-    // Written while the bridges are made and the daemons start.
-    only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
-    only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     only(planDnsmasq(networks, facts)),
+    only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
+    only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
     planResolver(wish.host, networks, facts, gone),
     only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
     ...down.map(({ plan }) => plan),
@@ -69,10 +68,7 @@ export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record
   const { ipForwardBefore, bridgesBefore } = first
     ? { ipForwardBefore: facts.ipForward, bridgesBefore: bridges(facts) }
     : record;
-  const mangled = plan.steps.some(
-    (step) => step.kind === 'rules' && step.rules.some(({ table }) => table === 'mangle'),
-  );
-  const mangleMade = record.mangleMade || (mangled && !facts.iptables.some(({ table }) => table === 'mangle'));
+  const mangleMade = record.mangleMade || plan.steps.some((step) => step.kind === 'rules' && step.mangle === true);
   return { host, networks, ipForwardBefore, bridgesBefore, mangleMade, found };
 }
 

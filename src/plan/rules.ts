@@ -53,9 +53,10 @@ export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const missing = (rules: Rule[]) => rules.filter((rule) => !present.some((candidate) => same(candidate, rule)));
   const wanted = [...checksums, ...opened];
   const stale = present.filter((rule) => !wanted.some((candidate) => same(candidate, rule)));
+  const mangle = mangleLines(facts).length === 0;
   return [
     step('delete', stale),
-    step('append', missing(checksums)),
+    step('append', missing(checksums)).map((one) => (mangle ? { ...one, mangle } : one)),
     // Inserted one after the other at the head, so the last comes first: reversed keeps the order above.
     step('insert', missing(opened).reverse()),
   ].flat();
@@ -64,20 +65,15 @@ export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
 /** Every rule of ours, whichever network it was for, and the table that was made for them if nobody else has come to use it. */
 export function planRulesDown(facts: HostFacts, { mangleMade }: HostRecord): Step[] {
   const rules = ownRules(facts);
-  const left = facts.iptables.filter(
-    ({ table, line }) => table === 'mangle' && !rules.some(({ chain, match }) => line === `-A ${chain} ${match}`),
+  const others = mangleLines(facts).filter(
+    (line) => !rules.some(({ chain, match }) => line === `-A ${chain} ${match}`),
   );
-  const unused = left.every(({ line }) => /^:\S+ ACCEPT /.test(line));
-  return [...step('delete', rules), ...(mangleMade && unused ? [REMOVE_MANGLE] : [])];
+  const mangle = mangleMade && others.every((line) => /^:\S+ ACCEPT /.test(line));
+  return mangle ? [{ kind: 'rules', action: 'delete', rules, mangle }] : step('delete', rules);
 }
 
-/** `add` first, as in firewall.ts: iptables of the old kind has no such table. */
-const REMOVE_MANGLE: Step = {
-  kind: 'nft',
-  table: 'ip mangle',
-  script: 'add table ip mangle\ndelete table ip mangle\n',
-  undo: 'add table ip mangle\n',
-};
+const mangleLines = ({ iptables }: HostFacts): string[] =>
+  iptables.filter(({ table }) => table === 'mangle').map(({ line }) => line);
 
 /** Our rules among those that iptables-save lists: those with our comment. */
 export function ownRules(facts: HostFacts): Rule[] {

@@ -19,8 +19,6 @@ export interface SysctlStep {
 
 export interface NftStep {
   kind: 'nft';
-  /** Family and name. */
-  table: string;
   /** One transaction in nft(8) syntax. */
   script: string;
   /** One transaction that puts back what was there. */
@@ -44,6 +42,8 @@ export interface RulesStep {
   /** `insert` puts rules before everyone else's, `append` behind, `delete` removes them. */
   action: 'insert' | 'append' | 'delete';
   rules: Rule[];
+  /** They are the first in iptables' table `mangle`, or the last: iptables makes it for them, but never removes it. */
+  mangle?: boolean;
 }
 
 export interface FileStep {
@@ -99,7 +99,7 @@ export function describe(step: Step): string[] {
       return [`sysctl ${step.key}: ${step.before} -> ${step.value}`];
     case 'nft':
       return [
-        `nft table ${step.table}:`,
+        'nft table inet nethooks:',
         ...step.script
           .trimEnd()
           .split('\n')
@@ -108,7 +108,10 @@ export function describe(step: Step): string[] {
     case 'bridge-netfilter':
       return ['modprobe br_netfilter'];
     case 'rules':
-      return step.rules.map(({ table, chain, match }) => `iptables -t ${table} ${FLAG[step.action]} ${chain} ${match}`);
+      return [
+        ...step.rules.map(({ table, chain, match }) => `iptables -t ${table} ${FLAG[step.action]} ${chain} ${match}`),
+        ...(step.mangle && step.action === 'delete' ? ['nft delete table ip mangle'] : []),
+      ];
     case 'file':
       return fileDiff(step);
     case 'dnsmasq':

@@ -27,9 +27,9 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   'bridge-netfilter': [],
   sysctl: ['ip'],
   dnsmasq: ['ip'],
-  // Nobody is sent to a daemon before it answers.
-  file: ['dnsmasq'],
-  resolver: ['ip', 'dnsmasq'],
+  // Nobody is sent to a daemon before it answers, and all else is in place. Its own configuration comes earlier in a plan.
+  file: ['dnsmasq', 'nft', 'rules'],
+  resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
 };
 
 /** @throws NethooksError naming the first step that failed; everything that was begun has been taken back then */
@@ -77,7 +77,7 @@ function begin(how: Applying, step: Step): Promise<void> | undefined {
     case 'nft':
       return program(how.exec, ['nft', '-f', '-'], step.script);
     case 'rules':
-      return program(how.exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
+      return changeRules(how.exec, step);
     case 'dnsmasq':
       return daemon(how, step);
     default:
@@ -159,6 +159,13 @@ function loadBridgeNetfilter(exec: Exec): void {
   must(exec, 'modprobe', ['br_netfilter']);
   for (const family of ['iptables', 'ip6tables', 'arptables'])
     writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${family}`, '0');
+}
+
+async function changeRules(exec: Exec, step: RulesStep): Promise<void> {
+  if (step.rules.length > 0) await program(exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
+  // `add` first: iptables of the old kind has no such table.
+  const gone = 'add table ip mangle\ndelete table ip mangle\n';
+  if (step.mangle && step.action === 'delete') await program(exec, ['nft', '-f', '-'], gone);
 }
 
 /** All rules in one transaction per table (iptables-restore(8)). */

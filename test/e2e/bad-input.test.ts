@@ -238,7 +238,7 @@ describeLab('bad input', () => {
       ['nft', 'nftables', ['nft']],
       ['dnsmasq', 'dnsmasq-base', ['dnsmasq']],
       ['ip', 'iproute2', ['ip']],
-      ['iptables-save', 'iptables', ['iptables', 'iptables-save', 'iptables-restore']],
+      ['iptables-restore', 'iptables', ['iptables', 'iptables-save', 'iptables-restore']],
     ])('no %s: which package brings it', async (name, debianPackage, programs) => {
       const before = await state();
       const hide =

@@ -124,6 +124,21 @@ nethooks up`);
     await sh('lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
   });
 
+  it("the rules come back when the machine's own firewall is loaded again, but not where they are to be gone", async () => {
+    const rules = () => sh('nft list table inet nethooks; iptables-save | grep "comment nethooks"');
+    const before = await rules();
+    for (const verb of ['restart', 'reload', 'restart']) {
+      await sh(`systemctl ${verb} nftables`);
+      await eventually(async () => expect(await rules()).toBe(before), 10_000);
+      await sh('lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
+    }
+    expect(await active('nethooks nethooks-dnsmasq@br0')).toBe('active\nactive\n');
+    await sh('systemctl stop nethooks; systemctl restart nftables; systemctl reload nftables');
+    expect((await debian.run(['nft', 'list', 'table', 'inet', 'nethooks'])).code).not.toBe(0);
+    await sh('systemctl start nethooks');
+    expect(await rules()).toBe(before);
+  });
+
   it('resolvconf installed later: the host goes on resolving names, also after a reboot', async () => {
     await sh(
       'DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install resolvconf && nethooks up',

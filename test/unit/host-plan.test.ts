@@ -126,7 +126,9 @@ describe("iptables' table mangle", () => {
   const withMangle = (...rules: string[]) =>
     facts({ iptables: [...CHAINS, ...rules].map((line) => ({ table: 'mangle', line })) });
   const goes = (mangleMade: boolean, ...rules: string[]) =>
-    planRulesDown(withMangle(...rules), { ...EMPTY_RECORD, mangleMade }).some((step) => step.kind === 'nft');
+    planRulesDown(withMangle(...rules), { ...EMPTY_RECORD, mangleMade }).some(
+      (step) => step.kind === 'rules' && step.mangle === true,
+    );
 
   it.each([
     ['was not there', facts(), true],
