@@ -18,8 +18,12 @@ export interface Row {
   target: number;
 }
 
-/** Room for three hundred containers. */
-const CONFIG = '[network.br0]\naddress = 10.8.0.1/16\nreserve = 10.8.0.2-10.8.99.254\n';
+/** Room for three hundred containers, and DHCP, as install.sh would write it and as the peer has it. */
+const CONFIG = `[network.br0]
+address = 10.8.0.1/16
+dhcp = 10.8.100.1-10.8.199.254
+reserve = 10.8.0.2-10.8.99.254
+`;
 
 const host = await startThrowawayHost({ dns: true });
 try {
