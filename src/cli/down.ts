@@ -3,8 +3,8 @@ import { NethooksError } from '../errors.ts';
 import type { HostWish } from '../plan/host.ts';
 import type { HostRecord } from '../plan/host-record.ts';
 import { readRecord } from '../state/record.ts';
-import { planChange } from '../system/carry-out.ts';
-import { changeHost } from '../system/change.ts';
+
+import { changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';

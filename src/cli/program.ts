@@ -1,8 +1,18 @@
-/** The command line: which command, which options. Each command is a file of its own, loaded when it is called. */
+/**
+ * The command line: which command, which options. Each command is a file of its own; those that bring libraries with them are loaded
+ * when they are called.
+ */
 import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import { addresses } from './addresses.ts';
 import { containerOptions } from './container-options.ts';
+import { down } from './down.ts';
 import { EXIT } from './exit.ts';
+import { gc } from './gc.ts';
+import { check as checkNetD, list as listNetD, write as writeNetD } from './net-d.ts';
+import { port } from './port.ts';
+import { status } from './status.ts';
+import { plan, up } from './up.ts';
 
 /** @param directory what paths in the arguments are relative to */
 export async function runCommand(words: string[], directory: string): Promise<number> {
@@ -28,7 +38,7 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .description('bring every network up, or back to what the configuration says')
     .option('--dry-run', 'show what would change, change nothing')
     .option('--json', 'print the steps as JSON')
-    .action(run(async (options) => (await import('./up.ts')).up({ ...options, config: config() })));
+    .action(run(async (options) => up({ ...options, config: config() })));
   program
     .command('down')
     .description('take down every network, or those named')
@@ -36,31 +46,31 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .option('--dry-run', 'show what would change, change nothing')
     .option('--json', 'print the steps as JSON')
     .option('--files', "also take back what `up` wrote into LXC's default.conf and /etc/sysctl.d")
-    .action(run(async (networks, options) => (await import('./down.ts')).down(networks, options)));
+    .action(run(async (networks, options) => down(networks, options)));
   program
     .command('plan')
     .description('show what `up` would change; exit status 3 if anything would')
     .option('--json', 'print the steps as JSON')
-    .action(run(async (options) => (await import('./up.ts')).plan({ ...options, config: config() })));
+    .action(run(async (options) => plan({ ...options, config: config() })));
   program
     .command('status')
     .description('show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is')
     .option('--json', 'print it as JSON')
-    .action(run(async (options) => (await import('./status.ts')).status({ ...options, config: config() })));
+    .action(run(async (options) => status({ ...options, config: config() })));
   program
     .command('port')
     .description("show where a running container's ports are published, or one of them")
     .argument('<name>')
     .argument('[port]', 'PORT or PORT/PROTOCOL of the container')
     .option('--json', 'print it as JSON')
-    .action(run(async (name, which, options) => (await import('./port.ts')).port(name, which, options)));
+    .action(run(async (name, which, options) => port(name, which, options)));
   program
     .command('gc')
     .description('take back what is left of containers that were killed, or removed by hand')
     .option('--host-local', "also addresses that CNI's host-local left behind, on networks that are not ours")
     .option('--dry-run', 'show what would be taken back, change nothing')
     .option('--json', 'print it as JSON')
-    .action(run(async (options) => (await import('./gc.ts')).gc(options)));
+    .action(run(async (options) => gc(options)));
   const configCommand = program.command('config').description('look at the configuration, or write the first one');
   configCommand
     .command('check')
@@ -129,7 +139,7 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .description('show who holds which address, in every address store of this host')
     .argument('[network...]')
     .option('--json', 'print them as JSON')
-    .action(run(async (networks, options) => (await import('./addresses.ts')).addresses(networks, options)));
+    .action(run(async (networks, options) => addresses(networks, options)));
   const netD = program.command('net.d').description('the networks of rkt and other CNI runtimes, with our plugin');
   const netDOptions = (command: Command): Command =>
     command
@@ -140,13 +150,13 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .option('--master <interface>', 'what macvlan is on; default: the interface of the default route')
     .option('--force', 'write over files that say something else')
     .option('--dry-run', 'show what would be written, write nothing')
-    .action(run(async (options) => (await import('./net-d.ts')).write(options)));
+    .action(run(async (options) => writeNetD(options)));
   netDOptions(netD.command('list').description('show the networks there'))
     .option('--json', 'print them as JSON')
-    .action(run(async (options) => (await import('./net-d.ts')).list(options)));
+    .action(run(async (options) => listNetD(options)));
   netDOptions(netD.command('check').description('say what is wrong with them; exit status 3 if anything is'))
     .option('--json', 'print it as JSON')
-    .action(run(async (options) => (await import('./net-d.ts')).check(options)));
+    .action(run(async (options) => checkNetD(options)));
 
   try {
     await program.parseAsync(words, { from: 'user' });

@@ -1,7 +1,7 @@
 /** `nethooks status`. */
 import type { NetworkStatus, Status } from '../state/status.ts';
 import { statusOf } from '../state/status.ts';
-import { planChange } from '../system/carry-out.ts';
+import { planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { printable } from '../system/log.ts';
 import { EXIT } from './exit.ts';

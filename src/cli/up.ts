@@ -1,11 +1,12 @@
 /** `nethooks up` and `nethooks plan`. */
 
+import { restoreMasquerade } from '../cni/masquerade.ts';
 import { currentConfig } from '../config/cache.ts';
 import type { Config } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostWish } from '../plan/host.ts';
 import { isAnyMasqueraded } from '../state/attachments.ts';
-import { type Change, changeHost } from '../system/change.ts';
+import { type Change, changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { hooksDirectory } from '../system/install.ts';
 import { EXIT } from './exit.ts';
@@ -32,7 +33,7 @@ export async function up(options: UpOptions): Promise<number> {
   const exec = execUntil(performance.now() + LIMIT_MS);
   const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
   // CNI's networks are not in the configuration, but a flush of the rules takes theirs too.
-  if (isAnyMasqueraded()) (await import('../cni/masquerade.ts')).restoreMasquerade(exec);
+  if (isAnyMasqueraded()) restoreMasquerade(exec);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }
@@ -46,7 +47,6 @@ export async function plan(options: UpOptions): Promise<number> {
 async function show(options: UpOptions): Promise<boolean> {
   const change = changeTo(await configuration(options.config));
   requireRoot('plan');
-  const { planChange } = await import('../system/carry-out.ts');
   const { plan } = await planChange(execUntil(performance.now() + LIMIT_MS), change);
   printPlan(plan, options.json ? 'json' : 'todo');
   if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));

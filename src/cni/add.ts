@@ -14,6 +14,7 @@ import { readRecord } from '../state/record.ts';
 import type { Exec } from '../system/exec.ts';
 import { ipInside } from '../system/ip.ts';
 import type { Conf } from './conf.ts';
+import { del } from './del.ts';
 import { completeDhcp } from './dhcp.ts';
 import { CniError, CODE } from './error.ts';
 import { allocate, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
@@ -21,6 +22,7 @@ import { ensureBridge, inside } from './links.ts';
 import { masquerade, unmasquerade } from './masquerade.ts';
 import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
 import type { Entered } from './namespace.ts';
+import { closePorts, openPorts } from './ports.ts';
 import type { Request } from './request.ts';
 import type { Result } from './result.ts';
 import {
@@ -81,7 +83,7 @@ async function connect(
   const before = readAttachment(record);
   // A container that ended without a DEL, and has come back; one that lives makes this ADD fail, and keeps its record.
   const earlier = before && isAlive(before) ? before : null;
-  if (before && !earlier) (await import('./del.ts')).del(context, { ...request, netns: '' });
+  if (before && !earlier) del(context, { ...request, netns: '' });
   // Written before anything is done: whatever happens to this process, GC finds what it left.
   if (!earlier) {
     undo.push(() => removeAttachment(record));
@@ -125,7 +127,6 @@ async function connect(
     masquerade(exec, record.masquerade, record);
   }
   if (network && (conf.publish.length > 0 || !network.icc)) {
-    const { closePorts, openPorts } = await import('./ports.ts');
     undo.push(() => closePorts(context, record));
     record.policy = openPorts(context, record, network, conf.publish, addressed);
   }

@@ -3,12 +3,17 @@ import { readSync, writeSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
-import type { CniContext } from './add.ts';
+import { add, type CniContext } from './add.ts';
+import { addNames, removeChained } from './chained.ts';
+import { check } from './check.ts';
 import { isChained, parseConf } from './conf.ts';
+import { del } from './del.ts';
 import { CniError, CODE, renderError } from './error.ts';
+import { gc } from './gc.ts';
 import { enter } from './namespace.ts';
 import { guessVersion, parseCommand, parseRequest, type Request } from './request.ts';
 import { type Result, renderResult } from './result.ts';
+import { status } from './status.ts';
 import { versionReport } from './versions.ts';
 
 /** ms for all programs of one call together; DHCP alone may take half a minute. */
@@ -52,8 +57,8 @@ async function perform(context: CniContext, request: Request): Promise<Result | 
   const chained = isChained(request.conf);
   // With what ADD left behind, DEL needs no configuration that still makes sense.
   if (request.command === 'DEL') {
-    if (chained) (await import('./chained.ts')).removeChained(request);
-    else (await import('./del.ts')).del(context, request);
+    if (chained) removeChained(request);
+    else del(context, request);
     return null;
   }
   // What sets the namespace up loads while the rest of us does.
@@ -61,16 +66,16 @@ async function perform(context: CniContext, request: Request): Promise<Result | 
   const conf = parseConf(request.conf, request.args);
   switch (request.command) {
     case 'ADD':
-      if (entered) return (await import('./add.ts')).add(context, request, conf, entered);
-      return (await import('./chained.ts')).addNames(context, request, conf);
+      if (entered) return add(context, request, conf, entered);
+      return addNames(context, request, conf);
     case 'CHECK':
-      await (await import('./check.ts')).check(context, request, conf);
+      await check(context, request, conf);
       return null;
     case 'GC':
-      (await import('./gc.ts')).gc(context, request, conf);
+      gc(context, request, conf);
       return null;
     case 'STATUS':
-      (await import('./status.ts')).status(context, request, conf);
+      status(context, request, conf);
       return null;
     default:
       return null;

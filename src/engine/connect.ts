@@ -28,6 +28,8 @@ import { type Exec, failure } from '../system/exec.ts';
 import type { Ip } from '../system/ip.ts';
 import { writeLinkEnvironment } from './link-files.ts';
 import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
+import { applyPolicy } from './policy.ts';
+import { relinkParents } from './relink.ts';
 import { convenience, namesOf, type Telling, tell } from './tell.ts';
 
 /** What is to be connected. */
@@ -91,16 +93,13 @@ export async function connect(how: ConnectContext, connection: Connection): Prom
     remember(record, told);
     await addressed;
     releaseFormer(name, kept.attachments, attachments);
-    if (before || made.policy) (await import('./policy.ts')).applyPolicy(exec, before, made.policy, log);
+    if (before || made.policy) applyPolicy(exec, before, made.policy, log);
     if (before)
       releasePorts(
         name,
         before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
       );
-    if (parentsOf(name).length > 0) {
-      const { relinkParents } = await import('./relink.ts');
-      convenience(log, 'links', () => relinkParents(exec, name, false, log));
-    }
+    if (parentsOf(name).length > 0) convenience(log, 'links', () => relinkParents(exec, name, false, log));
     convenience(log, 'environment of links', () => {
       if (writeLinkEnvironment(name, made.policy?.links ?? [], configFile))
         log('the environment of its links has changed since it was read: it takes effect at the next start');
@@ -110,7 +109,6 @@ export async function connect(how: ConnectContext, connection: Connection): Prom
   } catch (error) {
     undo(how, name, done);
     if (before) {
-      const { applyPolicy } = await import('./policy.ts');
       convenience(log, 'rules of its last run', () => applyPolicy(exec, before, null, log));
       releasePorts(name, before.publish);
     }

@@ -4,6 +4,7 @@ import { containerOptions } from '../config/container-cache.ts';
 import type { ContainerOptions } from '../config/container-options.ts';
 import type { Config, NetworkConfig } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
+import { shares } from '../plan/adopt.ts';
 import { joinings } from '../plan/container.ts';
 import { type LxcNic, withIncludes } from '../plan/lxc-config.ts';
 import { isSafeName } from '../plan/names.ts';
@@ -13,6 +14,7 @@ import { readText } from '../system/files.ts';
 import type { Ip } from '../system/ip.ts';
 import { readInclude } from '../system/lxc-include.ts';
 import { type ConnectContext, connect } from './connect.ts';
+import { retellParents } from './reconfigure.ts';
 import { tell } from './tell.ts';
 import { checkLinks, wishOf } from './wish.ts';
 
@@ -51,7 +53,7 @@ export async function start(how: ConnectContext, starting: Starting, ip: Ip | nu
   checkLinks(name, options.link, configFile);
   const wish = wishOf(options, config.containers);
   await connect(how, { name, pid, ip, root, joining, wish, options, configFile, words });
-  if (parentsOf(name).length > 0) await (await import('./reconfigure.ts')).retellParents(how, config, name);
+  if (parentsOf(name).length > 0) await retellParents(how, config, name);
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
@@ -74,7 +76,6 @@ function readNics(configFile: string | null, config: Config): LxcNic[] {
 
 /** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
 async function sharedNetwork(configFile: string | null, config: Config): Promise<NetworkConfig | null> {
-  const { shares } = await import('../plan/adopt.ts');
   const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
   const place = other === null || !isSafeName(other) ? undefined : readRunning(other)?.attachments[0];
   return config.networks.find(({ name }) => name === place?.network) ?? null;

@@ -3,6 +3,7 @@
  * outside is there from init's first instruction on.
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { start } from '../engine/start.ts';
 import { NethooksError } from '../errors.ts';
 import type { Exec } from '../system/exec.ts';
 import { isMissing } from '../system/files.ts';
@@ -17,7 +18,6 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
   const { pid } = event;
   // What sets the interface up loads while the rest of us does.
   const ip = pid === null ? null : enter(exec, pid);
-  const { start } = await import('../engine/start.ts');
   await start({ exec, log }, event, ip);
 }
 

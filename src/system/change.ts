@@ -1,8 +1,14 @@
-/** One change to the host at a time. */
-import type { HostWish } from '../plan/host.ts';
+/** A change to the host from beginning to end: lock, look, plan, apply, record. */
+import { NethooksError } from '../errors.ts';
+import type { HostFacts } from '../plan/facts.ts';
+import { type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host.ts';
 import type { HostRecord } from '../plan/host-record.ts';
 import type { Plan } from '../plan/step.ts';
-import type { Applying } from './apply.ts';
+import { readRecord, writeRecord } from '../state/record.ts';
+import { stranded } from '../state/stranded.ts';
+import { type Applying, applySteps } from './apply.ts';
+import type { Exec } from './exec.ts';
+import { gatherFacts } from './facts.ts';
 import { lockHost } from './lock.ts';
 
 export interface Change {
@@ -18,11 +24,32 @@ export interface Change {
  * @throws NethooksError when the plan is refused or a step fails; nothing is changed then
  */
 export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
-  // What is needed then loads while the lock is taken.
-  const [release, { carryOut }] = await Promise.all([lockHost(how.exec, waitSeconds), import('./carry-out.ts')]);
+  const release = await lockHost(how.exec, waitSeconds);
   try {
-    return await carryOut(how, change);
+    const { plan, after } = await planChange(how.exec, change);
+    if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
+    await applySteps(how, plan.steps);
+    writeRecord(after);
+    return plan;
   } finally {
     release();
   }
+}
+
+export interface Planned {
+  plan: Plan;
+  facts: HostFacts;
+  /** What is to be remembered once the plan is applied. */
+  after: HostRecord;
+}
+
+/** What would be done now, without doing it. */
+export async function planChange(exec: Exec, change: Change): Promise<Planned> {
+  const record = readRecord();
+  const wish = change.wish(record);
+  const facts = await gatherFacts(exec, wish.networks, record.networks);
+  const plan = planHost(wish, facts, record);
+  plan.warnings.push(...stranded(wish.networks));
+  if (change.files) plan.steps.push(...planFilesDown(facts));
+  return { plan, facts, after: recordAfter(plan, wish, facts, record) };
 }
