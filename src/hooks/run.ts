@@ -4,7 +4,7 @@ import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
 import type { HookContext } from './context.ts';
 
-/** ms for all that a hook does. The shell shim ends it for good at five seconds, without a word of its own to say. */
+/** ms for all that a hook does. The shell shim ends it for good at five seconds. */
 const LIMIT_MS = 4500;
 
 interface Hook {
@@ -48,5 +48,18 @@ export async function runHook(event: string, words: string[]): Promise<number> {
       `nethooks: ${title}: ${message.split('\n')[0]}${message.includes('\n') ? ' (more in /var/log/nethooks/hooks.log)' : ''}`,
     );
     return hook.refuses ? 1 : 0;
+  } finally {
+    dismissWatch();
+  }
+}
+
+/** What hooks/lxc/start-host has set beside us, to end us when we take too long. */
+function dismissWatch(): void {
+  const pid = Number(process.env.NETHOOKS_WATCH);
+  if (!(pid > 1)) return;
+  try {
+    process.kill(pid);
+  } catch {
+    // It has gone.
   }
 }

@@ -362,6 +362,22 @@ describeLab('bad input', () => {
       await eventually(async () => expect(await state()).toBe(before));
     });
 
+    it('an executable that hangs is ended, LXC says so, and neither container nor process is left', async () => {
+      const executable = '/usr/lib/nethooks/nethooks';
+      await must(host, ['mv', executable, `${executable}.kept`]);
+      await writeFile(host, executable, '#!/bin/sh\nexec sleep 61\n', '755');
+      const { code, log } = await failedStart('test');
+      await must(host, ['mv', `${executable}.kept`, executable]);
+      expect(code).not.toBe(0);
+      const line = 'start-host test: ended, as it took more than 5 s';
+      expect(log).toContain(`nethooks: ${line}`);
+      expect(await hookLog()).toMatch(new RegExp(` ${line}\n(.* post-stop test: ended, .*\n)?$`));
+      await eventually(async () => expect(await sh(host, 'pgrep -a sleep || true')).not.toMatch(/sleep (5|61)$/m));
+      await must(host, ['lxc-start', '-n', 'test']);
+      await eventually(async () => expect(await sh(host, 'pgrep -a sleep || true')).not.toMatch(/sleep 5$/m));
+      await stopped('test');
+    });
+
     it('if-up.d takes back what it had done, and succeeds all the same', async () => {
       await must(host, ['nethooks', 'down']);
       const before = await state();
