@@ -19,15 +19,15 @@ export interface Applying {
 /** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs side by side. */
 const AFTER: Record<Step['kind'], Step['kind'][]> = {
   // A bridge goes after its daemon, and hands its packets to chains that are there.
-  ip: ['ip', 'nft', 'rules', 'dnsmasq'],
+  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq'],
   // Rules name interfaces that need not be there yet. Side by side they would take the processor from what makes the bridge, and
   // with it from the daemon, which takes longest.
   nft: ['nft', 'rules'],
   rules: ['nft', 'rules'],
   'bridge-netfilter': [],
   sysctl: ['ip'],
-  dnsmasq: ['ip'],
-  // Nobody is sent to a daemon before it answers, and all else is in place. Its own configuration comes earlier in a plan.
+  // Its configuration stands before it in a plan; nobody is sent to it before it answers, and all else is in place.
+  dnsmasq: ['ip', 'file'],
   file: ['dnsmasq', 'nft', 'rules'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
 };
@@ -51,10 +51,10 @@ export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
     works.push({ kind: step.kind, work });
   }
   await Promise.all(works.map(({ work }) => work));
-  for (const [, cause] of failures) {
-    await takeAllBack(how, begun, failures);
-    throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
-  }
+  if (failures.size === 0) return;
+  await takeAllBack(how, begun, failures);
+  const [cause] = failures.values();
+  throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
 }
 
 /**

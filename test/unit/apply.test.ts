@@ -1,0 +1,117 @@
+/** In which order steps are carried out and taken back; programs are stand-ins that tell when they begin and end. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FileStep, Step } from '../../src/plan/step.ts';
+import { applySteps } from '../../src/system/apply.ts';
+import type { Exec } from '../../src/system/exec.ts';
+
+let directory: string;
+let events: string[];
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'nethooks-apply-'));
+  events = [];
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const ip = (name: string): Step => ({ kind: 'ip', commands: [name], undo: [`no ${name}`] });
+const nft = (name: string): Step => ({ kind: 'nft', script: name, undo: `no ${name}` });
+const rules: Step = { kind: 'rules', action: 'append', rules: [{ table: 'mangle', chain: 'POSTROUTING', match: 'x' }] };
+const daemon = (action: 'start' | 'stop', network: string): Step => ({
+  kind: 'dnsmasq',
+  action,
+  network: `unit-test-${network}`,
+  directories: [],
+});
+const file = (name: string, content: string | null): FileStep => ({
+  kind: 'file',
+  path: join(directory, name),
+  before: content === null ? 'old' : null,
+  content,
+});
+const text = (name: string): string => readFileSync(join(directory, name), 'utf8');
+
+/** What each program does is its first word; how many ms it takes is up to the test. */
+function exec(takes: Record<string, number>, failing: string[] = []): Exec {
+  const start: Exec['start'] = async (command, _args, { input } = {}) => {
+    const what = input?.startsWith('*') ? (input.split('\n')[1] as string) : (input?.trim() ?? command);
+    events.push(`+ ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, takes[command] ?? 0));
+    events.push(`- ${what}`);
+    return failing.includes(what) ? { code: 1, stdout: '', stderr: 'broken' } : { code: 0, stdout: '', stderr: '' };
+  };
+  return { start } as Exec;
+}
+
+const applying = (with_: Exec, steps: Step[]) =>
+  applySteps({ exec: with_, log: (line) => events.push(line), wait: true }, steps);
+
+describe('steps', () => {
+  it('are side by side where they do not need each other: the daemon waits for the bridge, not for the rules', async () => {
+    await applying(exec({ ip: 20, nft: 60, 'iptables-restore': 20, dnsmasq: 40 }), [
+      ip('bridge'),
+      file('conf', 'new'),
+      daemon('start', 'a'),
+      nft('table'),
+      rules,
+      file('resolv.conf', 'ours'),
+    ]);
+    const at = (event: string) => events.indexOf(event);
+    expect(at('+ table')).toBeLessThan(at('- bridge'));
+    expect(at('+ dnsmasq')).toBeGreaterThan(at('- bridge'));
+    expect(at('+ dnsmasq')).toBeLessThan(at('- table'));
+    expect(at('+ -A POSTROUTING x')).toBeGreaterThan(at('- table'));
+    expect(text('resolv.conf')).toBe('ours');
+  });
+
+  it('a daemon starts with its new configuration, also while a network goes', async () => {
+    writeFileSync(join(directory, 'gone'), 'old');
+    let conf = '';
+    const looking = exec({});
+    const start: Exec['start'] = (command, ...rest) => {
+      if (command === 'dnsmasq') conf = text('conf');
+      return looking.start(command, ...rest);
+    };
+    await applying({ start } as Exec, [
+      daemon('stop', 'gone'),
+      file('gone', null),
+      file('conf', 'new'),
+      daemon('start', 'a'),
+    ]);
+    expect(conf).toBe('new');
+  });
+
+  it('a file that others are sent by comes last', async () => {
+    const steps = [nft('table'), daemon('start', 'a'), file('resolv.conf', 'ours')];
+    await expect(applying(exec({ nft: 20 }, ['table']), steps)).rejects.toThrow('nft -f -: broken');
+    expect(() => text('resolv.conf')).toThrow('ENOENT');
+  });
+});
+
+describe('a step that fails', () => {
+  it('has what still runs come to its end, and takes back what was begun, last first', async () => {
+    const steps = [ip('bridge'), file('conf', 'new'), nft('table'), rules, daemon('start', 'a')];
+    await expect(applying(exec({ ip: 10, nft: 40 }, ['bridge']), steps)).rejects.toThrow('ip -batch -: broken');
+    expect(events).toEqual([
+      '+ bridge',
+      '+ table',
+      '- bridge',
+      '- table',
+      '+ no table',
+      '- no table',
+      '+ no bridge',
+      '- no bridge',
+    ]);
+    expect(() => text('conf')).toThrow('ENOENT');
+  });
+
+  it('is the one that is told of, and that it cannot be taken back is no news', async () => {
+    const failing = ['table', 'no table', 'no bridge'];
+    const steps = [ip('bridge'), nft('table')];
+    await expect(applying(exec({ nft: 20 }, failing), steps)).rejects.toThrow('nft -f -: broken');
+    expect(events.filter((line) => /taken back/.test(line))).toEqual([
+      'not taken back: ip bridge: ip -force -batch -: broken',
+    ]);
+  });
+});
