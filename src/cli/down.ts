@@ -3,7 +3,6 @@ import { NethooksError } from '../errors.ts';
 import type { HostWish } from '../plan/host.ts';
 import type { HostRecord } from '../plan/host-record.ts';
 import { readRecord } from '../state/record.ts';
-
 import { changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { EXIT } from './exit.ts';

@@ -1,7 +1,4 @@
-/**
- * The command line: which command, which options. Each command is a file of its own; those that bring libraries with them are loaded
- * when they are called.
- */
+/** The command line: which command, which options. Commands that bring libraries with them are loaded when they are called. */
 import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { addresses } from './addresses.ts';

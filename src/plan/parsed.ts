@@ -1,6 +1,6 @@
 /**
- * Runs while the executable is built, as a macro of the bundler (https://bun.com/docs/bundler/macros), and what it returns becomes part of
- * it: to parse a template takes longer than to plan a host. Elsewhere, in tests, it is a function like any other.
+ * Runs while the executable is built, as a macro of the bundler (https://bun.com/docs/bundler/macros), and what it returns becomes
+ * part of that: to parse a template takes longer than to plan a host. In tests it is a function like any other.
  */
 import { readFileSync } from 'node:fs';
 import Mustache from 'mustache';
