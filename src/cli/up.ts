@@ -5,7 +5,6 @@ import { currentConfig } from '../config/cache.ts';
 import type { Config } from '../config/types.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostWish } from '../plan/host.ts';
-import { isAnyMasqueraded } from '../state/attachments.ts';
 import { type Change, changeHost, planChange } from '../system/change.ts';
 import { execUntil } from '../system/exec.ts';
 import { hooksDirectory } from '../system/install.ts';
@@ -33,7 +32,7 @@ export async function up(options: UpOptions): Promise<number> {
   const exec = execUntil(performance.now() + LIMIT_MS);
   const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
   // CNI's networks are not in the configuration, but a flush of the rules takes theirs too.
-  if (isAnyMasqueraded()) restoreMasquerade(exec);
+  restoreMasquerade(exec);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }
