@@ -3,24 +3,28 @@ import { NethooksError } from '../errors.ts';
 import { execUntil } from '../system/exec.ts';
 import { logHook } from '../system/log.ts';
 import type { HookContext } from './context.ts';
+import { run as destroy } from './destroy.ts';
+import { run as postStop } from './post-stop.ts';
+import { run as startHost } from './start-host.ts';
 
 /** ms for all that a hook does. The shell shim ends it for good at five seconds. */
 const LIMIT_MS = 4500;
 
 interface Hook {
-  load: () => Promise<{ run: (context: HookContext) => Promise<void> }>;
+  run: (context: HookContext) => Promise<void>;
   /** Whether a failure may stop the caller: ifupdown would skip later hooks, and a container must stop even so. */
   refuses: boolean;
 }
 
 const HOOKS: Record<string, Hook> = {
-  'start-host': { load: () => import('./start-host.ts'), refuses: true },
-  'post-stop': { load: () => import('./post-stop.ts'), refuses: false },
-  destroy: { load: () => import('./destroy.ts'), refuses: false },
-  clone: { load: () => import('./destroy.ts'), refuses: false },
-  'if-up': { load: () => import('./ifupdown.ts'), refuses: false },
-  'if-post-down': { load: () => import('./ifupdown.ts'), refuses: false },
-  dhclient: { load: () => import('./dhclient.ts'), refuses: false },
+  'start-host': { run: startHost, refuses: true },
+  'post-stop': { run: postStop, refuses: false },
+  destroy: { run: destroy, refuses: false },
+  clone: { run: destroy, refuses: false },
+  // No container waits for these, and none should load them.
+  'if-up': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
+  'if-post-down': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
+  dhclient: { run: async (context) => (await import('./dhclient.ts')).run(context), refuses: false },
 };
 
 /** Runs a hook; its exit status. What goes wrong is one line on standard error, for the caller's log, and one in ours. */
@@ -34,9 +38,8 @@ export async function runHook(event: string, words: string[]): Promise<number> {
   const title = `${event} ${subject}`.trim();
   const log = (line: string): void => logHook(title, line);
   try {
-    const { run } = await hook.load();
     const exec = execUntil(performance.now() + LIMIT_MS);
-    await run({ words, env: process.env, exec, log, wait: false });
+    await hook.run({ words, env: process.env, exec, log, wait: false });
     return 0;
   } catch (error) {
     const message =
