@@ -51,18 +51,5 @@ export async function runHook(event: string, words: string[]): Promise<number> {
       `nethooks: ${title}: ${message.split('\n')[0]}${message.includes('\n') ? ' (more in /var/log/nethooks/hooks.log)' : ''}`,
     );
     return hook.refuses ? 1 : 0;
-  } finally {
-    dismissWatch();
-  }
-}
-
-/** What hooks/lxc/start-host has set beside us, to end us when we take too long. */
-function dismissWatch(): void {
-  const pid = Number(process.env.NETHOOKS_WATCH);
-  if (!(pid > 1)) return;
-  try {
-    process.kill(pid);
-  } catch {
-    // It has gone.
   }
 }

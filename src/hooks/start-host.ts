@@ -11,12 +11,20 @@ import { type Ip, ipInside } from '../system/ip.ts';
 import type { HookContext } from './context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
 
-export async function run({ words, env, exec, log }: HookContext): Promise<void> {
+export async function run(context: HookContext): Promise<void> {
+  try {
+    await connect(context);
+  } finally {
+    dismissWatch(context.env);
+  }
+}
+
+async function connect({ words, env, exec, log }: HookContext): Promise<void> {
   const event = parseLxcEvent(words, env);
   if (process.getuid?.() !== 0)
     throw new NethooksError('needs root: containers started by a user have that user run this hook');
   const { pid } = event;
-  // What sets the interface up loads while the rest of us does.
+  // What sets the interface up loads while we find out how.
   const ip = pid === null ? null : enter(exec, pid);
   await start({ exec, log }, event, ip);
 }
@@ -35,5 +43,16 @@ function enter(exec: Exec, pid: number): Ip | null {
     return ipInside(exec, namespace);
   } finally {
     closeSync(namespace);
+  }
+}
+
+/** Our shim, hooks/lxc/start-host, has set it beside us, to end us when we take too long. */
+function dismissWatch({ NETHOOKS_WATCH }: NodeJS.ProcessEnv): void {
+  const pid = Number(NETHOOKS_WATCH);
+  if (!(pid > 1)) return;
+  try {
+    process.kill(pid);
+  } catch {
+    // It has gone.
   }
 }
