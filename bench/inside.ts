@@ -14,13 +14,16 @@ interface Options {
 const settle = (): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
 
 /** Runs a command to its end; ms. Throws if it fails. */
-function time(argv: string[], options: Options = {}): number {
+const time = (argv: string[], options: Options = {}): number => timed(argv, options).elapsed;
+
+/** The same, and what it printed. */
+function timed(argv: string[], options: Options): { elapsed: number; stdout: string } {
   settle();
   const start = performance.now();
-  const result = run(argv, options);
+  const { status, stdout, stderr } = run(argv, options);
   const elapsed = performance.now() - start;
-  if (result.status !== 0) throw new Error(`${argv.join(' ')}: ${result.stderr}${result.stdout}`);
-  return elapsed;
+  if (status !== 0) throw new Error(`${argv.join(' ')}: ${stderr}${stdout}`);
+  return { elapsed, stdout };
 }
 
 function run([command = '', ...args]: string[], { env, input }: Options = {}): SpawnSyncReturns<string> {
@@ -124,11 +127,7 @@ function portmap(verb: Verb): number {
     JSON.stringify({ ...config, type: 'portmap', prevResult: JSON.parse(bridged), runtimeConfig: RUNTIME_CONFIG });
   const map = () => cni(verb, 'peer', '/usr/lib/cni/portmap', chained());
   if (verb === 'DEL') return map() + cni('DEL', 'peer');
-  settle();
-  const start = performance.now();
-  const { status, stdout } = run(['/usr/lib/cni/bridge'], { env: cniEnv('ADD', 'peer'), input: CNI_CONFIG });
-  const elapsed = performance.now() - start;
-  if (status !== 0) throw new Error(stdout);
+  const { elapsed, stdout } = timed(['/usr/lib/cni/bridge'], { env: cniEnv('ADD', 'peer'), input: CNI_CONFIG });
   bridged = stdout;
   return elapsed + map();
 }

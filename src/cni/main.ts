@@ -61,7 +61,7 @@ async function perform(context: CniContext, request: Request): Promise<Result | 
     else del(context, request);
     return null;
   }
-  // What sets the namespace up loads while the rest of us does.
+  // What sets the namespace up loads while we find out how.
   const entered = request.command === 'ADD' && !chained ? enter(context.exec, request.netns) : null;
   const conf = parseConf(request.conf, request.args);
   switch (request.command) {

@@ -20,7 +20,7 @@ import {
   silence,
   storeOf,
 } from '../state/container.ts';
-import { forgetParent, parentsOf } from '../state/links.ts';
+import { forgetParent } from '../state/links.ts';
 import { announce, unreserveInDhcp } from '../state/names.ts';
 import { type HostPort, releasePorts, samePort } from '../state/ports.ts';
 import { startTime } from '../state/process.ts';
@@ -99,7 +99,7 @@ export async function connect(how: ConnectContext, connection: Connection): Prom
         name,
         before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
       );
-    if (parentsOf(name).length > 0) convenience(log, 'links', () => relinkParents(exec, name, false, log));
+    convenience(log, 'links', () => relinkParents(exec, name, false, log));
     convenience(log, 'environment of links', () => {
       if (writeLinkEnvironment(name, made.policy?.links ?? [], configFile))
         log('the environment of its links has changed since it was read: it takes effect at the next start');

@@ -9,7 +9,6 @@ import { joinings } from '../plan/container.ts';
 import { type LxcNic, withIncludes } from '../plan/lxc-config.ts';
 import { isSafeName } from '../plan/names.ts';
 import { readKept, readRunning, rememberTold } from '../state/container.ts';
-import { parentsOf } from '../state/links.ts';
 import { readText } from '../system/files.ts';
 import type { Ip } from '../system/ip.ts';
 import { readInclude } from '../system/lxc-include.ts';
@@ -39,7 +38,7 @@ export async function start(how: ConnectContext, starting: Starting, ip: Ip | nu
   const options = await containerOptions(name, words, log);
   const joining = joinings(readNics(configFile, config), config.networks, options.nics);
   if (joining.length === 0) requireNothing(options);
-  const shared = joining.length === 0 ? await sharedNetwork(configFile, config) : null;
+  const shared = joining.length === 0 ? sharedNetwork(configFile, config) : null;
   if (joining.length === 0 && shared === null && !saysNames(options)) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   const root = `/proc/${pid}/root`;
@@ -53,7 +52,7 @@ export async function start(how: ConnectContext, starting: Starting, ip: Ip | nu
   checkLinks(name, options.link, configFile);
   const wish = wishOf(options, config.containers);
   await connect(how, { name, pid, ip, root, joining, wish, options, configFile, words });
-  if (parentsOf(name).length > 0) await retellParents(how, config, name);
+  await retellParents(how, config, name);
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
@@ -75,7 +74,7 @@ function readNics(configFile: string | null, config: Config): LxcNic[] {
 }
 
 /** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
-async function sharedNetwork(configFile: string | null, config: Config): Promise<NetworkConfig | null> {
+function sharedNetwork(configFile: string | null, config: Config): NetworkConfig | null {
   const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
   const place = other === null || !isSafeName(other) ? undefined : readRunning(other)?.attachments[0];
   return config.networks.find(({ name }) => name === place?.network) ?? null;

@@ -65,10 +65,10 @@ export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
 /** Every rule of ours, whichever network it was for, and the table that was made for them if nobody else has come to use it. */
 export function planRulesDown(facts: HostFacts, { mangleMade }: HostRecord): Step[] {
   const rules = ownRules(facts);
-  const others = mangleLines(facts).filter(
-    (line) => !rules.some(({ chain, match }) => line === `-A ${chain} ${match}`),
-  );
-  const mangle = mangleMade && others.every((line) => /^:\S+ ACCEPT /.test(line));
+  const lines = mangleLines(facts);
+  const others = lines.filter((line) => !rules.some(({ chain, match }) => line === `-A ${chain} ${match}`));
+  // A table with what iptables does not understand is not listed at all, and none of ours any more.
+  const mangle = mangleMade && lines.length > 0 && others.every((line) => /^:\S+ ACCEPT /.test(line));
   return mangle ? [{ kind: 'rules', action: 'delete', rules, mangle }] : step('delete', rules);
 }
 

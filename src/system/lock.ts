@@ -9,9 +9,9 @@ import { readText } from './files.ts';
 const POLL_MS = 5;
 
 /**
- * Takes the host's lock and returns what gives it back. Where nobody is in the way that takes no process, which flock(1) would
- * be: node has no flock(2). Who finds the lock taken stands in a queue; only the head
- * of the queue removes the lock of a holder that has died, so nobody removes one that has just been taken.
+ * Takes the host's lock and returns what gives it back. Where nobody is in the way that takes no process, which flock(1) would be:
+ * node has no flock(2). Who finds the lock taken stands in a queue; only the head of the queue removes the lock of a holder that
+ * has died, so nobody removes one that has just been taken.
  * @param waitSeconds how long to wait for another nethooks
  * @param directory where the lock is
  * @throws NethooksError when the lock is still taken after that

@@ -125,8 +125,8 @@ describe("iptables' table mangle", () => {
     '-A POSTROUTING -o br0 -p udp -m udp --dport 68 -m comment --comment nethooks -j CHECKSUM --checksum-fill';
   const withMangle = (...rules: string[]) =>
     facts({ iptables: [...CHAINS, ...rules].map((line) => ({ table: 'mangle', line })) });
-  const goes = (mangleMade: boolean, ...rules: string[]) =>
-    planRulesDown(withMangle(...rules), { ...EMPTY_RECORD, mangleMade }).some(
+  const removes = (before: HostFacts, mangleMade = true) =>
+    planRulesDown(before, { ...EMPTY_RECORD, mangleMade }).some(
       (step) => step.kind === 'rules' && step.mangle === true,
     );
 
@@ -149,7 +149,11 @@ describe("iptables' table mangle", () => {
     ["stays with somebody else's chain", true, [OURS, ':THEIRS - [0:0]'], false],
     ["stays with somebody else's policy", true, [OURS, ':FORWARD DROP [0:0]'], false],
   ])('%s', (_what, made, rules, gone) => {
-    expect(goes(made, ...rules)).toBe(gone);
+    expect(removes(withMangle(...rules), made)).toBe(gone);
+  });
+
+  it('stays when iptables lists nothing of it: somebody has put there what it does not understand', () => {
+    expect(removes(facts())).toBe(false);
   });
 });
 
