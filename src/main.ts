@@ -26,20 +26,20 @@ process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
 
 async function main(words: string[]): Promise<number> {
   if (words[0] === 'hook') {
-    const { runHook } = await import('./hooks/run.ts');
+    const { runHook } = await import('./frontend/hooks/run.ts');
     return runHook(words[1] ?? '', words.slice(2));
   }
   // A runtime starts a plugin without arguments and says what it wants in the environment.
   if (words[0] === 'cni' || (words.length === 0 && process.env.CNI_COMMAND)) {
-    const { runCni } = await import('./cni/main.ts');
+    const { runCni } = await import('./frontend/cni/main.ts');
     return runCni(words.slice(1));
   }
   // Runs at boot and after every change; without options it needs no parser.
   if (words.length === 1 && words[0] === 'up') {
-    const { up } = await import('./cli/up.ts');
+    const { up } = await import('./frontend/cli/up.ts');
     return up({});
   }
-  const { runCommand } = await import('./cli/program.ts');
+  const { runCommand } = await import('./frontend/cli/program.ts');
   return runCommand(words, callerDirectory);
 }
 

@@ -3,9 +3,9 @@
  * `/run` is root's, so what lies there is trusted.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { CONFIG_FILE, RUN } from '../plan/paths.ts';
+import type { Config } from '../model/config.ts';
+import { CONFIG_FILE, RUN } from '../model/paths.ts';
 import { writeAtomically } from '../system/files.ts';
-import type { Config } from './types.ts';
 
 const CACHE_FILE = `${RUN}/config.json`;
 

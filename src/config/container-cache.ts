@@ -3,9 +3,9 @@
  * ini are loaded only when the container's file or its hook line has changed.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { containerFile, optionsCache } from '../plan/paths.ts';
+import { type ContainerOptions, NO_OPTIONS } from '../model/container-options.ts';
+import { containerFile, optionsCache } from '../model/paths.ts';
 import { writeAtomically } from '../system/files.ts';
-import { type ContainerOptions, NO_OPTIONS } from './container-options.ts';
 
 interface Cache {
   version: string;

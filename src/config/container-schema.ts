@@ -1,12 +1,13 @@
 /** What each key of a container's options may hold, in its file and as a flag. */
+
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
-import { isIPv4 } from '../plan/ipv4.ts';
-import { dnsName, isSafeName } from '../plan/names.ts';
-import { parseExpose, parsePortSpec } from '../plan/ports.ts';
-import type { LinkOption } from './container-options.ts';
+import { isIPv4 } from '../model/address.ts';
+import type { LinkOption } from '../model/container-options.ts';
+import { dnsName, isDomainName, isInterfaceName, isSafeName } from '../model/names.ts';
+import { parseExpose, parsePortSpec } from '../model/ports.ts';
 import { nameKeys, servers } from './name-keys.ts';
-import { boolean, choice, isDomainName, isInterfaceName, list, matching, mtu, words } from './values.ts';
+import { boolean, choice, list, matching, mtu, words } from './values.ts';
 
 /** Linux's HOST_NAME_MAX. */
 const HOSTNAME_LENGTH = 64;

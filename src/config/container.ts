@@ -4,11 +4,11 @@
  */
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
-import { containerFile } from '../plan/paths.ts';
-import { wantedPorts } from '../plan/publish.ts';
+import { type ContainerOptions, NIC_DEFAULTS, type NicOptions, NO_OPTIONS } from '../model/container-options.ts';
+import { containerFile } from '../model/paths.ts';
+import { wantedPorts } from '../plan/attachment/publish.ts';
 import { readText } from '../system/files.ts';
 import { type Fault, isRecord } from './check.ts';
-import { type ContainerOptions, NIC_DEFAULTS, type NicOptions, NO_OPTIONS } from './container-options.ts';
 import { CONVENIENCES, type ContainerKey, containerKeys, type NicKey, nicKeys } from './container-schema.ts';
 import { parseFlags } from './flags.ts';
 import { readIni } from './ini.ts';

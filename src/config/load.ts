@@ -6,11 +6,11 @@
 import { extname } from 'node:path';
 import { cosmiconfigSync, defaultLoadersSync } from 'cosmiconfig';
 import { NethooksError } from '../errors.ts';
-import { CONFIG_DIR, CONFIG_FILE } from '../plan/paths.ts';
+import type { Config } from '../model/config.ts';
+import { CONFIG_DIR, CONFIG_FILE } from '../model/paths.ts';
 import type { Fault } from './check.ts';
 import { lineOf, type Problem, readIni } from './ini.ts';
 import { resolve } from './resolve.ts';
-import type { Config } from './types.ts';
 
 /** Every problem of a configuration file, one per line, each with file, line, key, value and what is allowed. */
 export class ConfigError extends NethooksError {}

@@ -1,7 +1,10 @@
 /** The keys about names that a host, a network and a container have in common. The limits are glibc's (resolv.conf(5)). */
+
 import * as v from 'valibot';
-import type { ExtraHost } from './types.ts';
-import { boolean, isAddress, isDomainName, list, words } from './values.ts';
+import { isAddress } from '../model/address.ts';
+import type { ExtraHost } from '../model/config.ts';
+import { isDomainName } from '../model/names.ts';
+import { boolean, list, words } from './values.ts';
 
 /** MAXNS in resolv.h: further servers would never be asked. */
 const MAX_SERVERS = 3;

@@ -1,11 +1,19 @@
 /** From what a configuration file holds to a checked Config: pure, every problem at once. */
+
 import * as v from 'valibot';
-import { cidr, contains, overlaps, subnetOf, toAddress, toNumber } from '../plan/ipv4.ts';
-import { overlay } from '../plan/names.ts';
+import { contains, overlaps, subnetCidr, subnetOf, toAddress, toNumber } from '../model/address.ts';
+import type {
+  AddressRange,
+  ContainerDefaults,
+  ExtraHost,
+  HostConfig,
+  NameDefaults,
+  NetworkConfig,
+} from '../model/config.ts';
+import { overlay } from '../model/config.ts';
+import { isInterfaceName } from '../model/names.ts';
 import { checked, type Fault, isRecord } from './check.ts';
 import { hostSchema, networkSchema } from './schema.ts';
-import type { AddressRange, ContainerDefaults, ExtraHost, HostConfig, NameDefaults, NetworkConfig } from './types.ts';
-import { isInterfaceName } from './values.ts';
 
 export interface Resolved {
   host: HostConfig;
@@ -51,7 +59,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
   const values = checked(where, section, networkSchema, faults);
   if (!values) return undefined;
   const { address, prefix } = values.address;
-  const subnet = cidr(address, prefix);
+  const subnet = subnetCidr(`${address}/${prefix}`);
   const { first, last } = subnetOf(address, prefix);
   if (toNumber(address) === first || toNumber(address) === last)
     faults.push({

@@ -1,9 +1,11 @@
 /** What each key of nethooks.ini may hold, as valibot schemas. */
+
 import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
-import { isIPv4 } from '../plan/ipv4.ts';
+import { isAddress, isIPv4 } from '../model/address.ts';
+import { isDomainName, isInterfaceName } from '../model/names.ts';
 import { nameKeys, networkDns, servers } from './name-keys.ts';
-import { boolean, choice, isAddress, isDomainName, isInterfaceName, list, matching, mtu, text } from './values.ts';
+import { boolean, choice, list, matching, mtu, text } from './values.ts';
 
 const CIDR = 'allowed: an IPv4 address and prefix length from 8 to 30, such as 10.0.0.1/24';
 const address = v.pipe(

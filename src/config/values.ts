@@ -1,7 +1,5 @@
 /** What values may be, as valibot schemas: the words that every file's schema is made of. */
-import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
-import { isIPv4 } from '../plan/ipv4.ts';
 
 /** Values that come with a later version are refused with that reason, never ignored. */
 const now = (values: readonly string[], later: readonly string[]): string =>
@@ -32,16 +30,6 @@ export const words = (allowed: string) =>
 /** A list whose items all pass the test; the message names the first that does not. */
 export const list = (test: (value: string) => boolean, allowed: string) =>
   v.pipe(words(allowed), v.array(v.pipe(v.string(), v.check(test, allowed))));
-
-/** An interface's name: what the kernel takes (dev_valid_name in net/core/dev.c), in printable ASCII. */
-export const isInterfaceName = (name: string): boolean =>
-  /^[!-~]{1,15}$/.test(name) && !/[/:%"'\\]/.test(name) && name !== '.' && name !== '..';
-
-/** A DNS name of labels as RFC 1123 section 2.1 allows them. */
-export const isDomainName = (name: string): boolean =>
-  name.length <= 253 && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(name);
-
-export const isAddress = (value: string): boolean => isIPv4(value) || ipaddr.IPv6.isValid(value);
 
 const MTU = 'allowed: auto, or bytes from 576 to 65535';
 export const mtu = v.pipe(

@@ -1,7 +1,7 @@
 /** Carries a plan out. A step that fails takes the earlier ones back, last first; the first error is the one that is thrown. */
 import { writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { type DnsmasqStep, describe, type Rule, type RulesStep, type Step } from '../plan/step.ts';
+import { type DnsmasqStep, describe, type Rule, type RulesStep, type Step } from '../model/step.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { removeFile, writeAtomically } from './files.ts';

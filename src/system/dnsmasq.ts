@@ -1,9 +1,9 @@
 /** Starting, stopping and telling the networks' dnsmasq daemons. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import type { DnsmasqFact } from '../plan/facts.ts';
-import { dnsmasqConf, dnsmasqPid } from '../plan/paths.ts';
-import type { DnsmasqStep } from '../plan/step.ts';
+import type { DnsmasqFact } from '../model/facts.ts';
+import { dnsmasqConf, dnsmasqPid } from '../model/paths.ts';
+import type { DnsmasqStep } from '../model/step.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { readText } from './files.ts';
 import { type Listener, listeners } from './listeners.ts';

@@ -1,7 +1,7 @@
 /** Who has which port of the host: the kernel's tables (proc(5)), and the processes behind them. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { toAddress } from '../plan/ipv4.ts';
-import type { Protocol } from '../plan/ports.ts';
+import { toAddress } from '../model/address.ts';
+import type { Protocol } from '../model/ports.ts';
 import { readText } from './files.ts';
 
 export interface Socket {

@@ -1,10 +1,10 @@
 /** One change to the host at a time: `up`, `down` and the ifupdown hooks, which ifupdown runs in parallel. */
 import { closeSync, constants, linkSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { RUN } from '../plan/paths.ts';
-import { isAlive, startTime } from '../state/process.ts';
+import { RUN } from '../model/paths.ts';
 import type { Exec } from './exec.ts';
 import { readText } from './files.ts';
+import { isAlive, startTime } from './process.ts';
 
 const POLL_MS = 5;
 

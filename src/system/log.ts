@@ -1,7 +1,7 @@
 /** The hooks' log: what a hook has to say after its caller has swallowed what it printed. */
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { HOOK_LOG } from '../plan/paths.ts';
+import { HOOK_LOG } from '../model/paths.ts';
 
 const MAX_BYTES = 1024 * 1024;
 

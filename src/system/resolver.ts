@@ -1,9 +1,9 @@
 /** The host's resolver: who manages it, what it was told, and telling it. */
 import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ResolverFact } from '../plan/facts.ts';
-import { RESOLV_CONF } from '../plan/paths.ts';
-import type { ResolverStep } from '../plan/step.ts';
+import type { ResolverFact } from '../model/facts.ts';
+import { RESOLV_CONF } from '../model/paths.ts';
+import type { ResolverStep } from '../model/step.ts';
 import { type Exec, must } from './exec.ts';
 import { readText } from './files.ts';
 

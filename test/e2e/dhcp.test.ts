@@ -1,7 +1,7 @@
 /** DHCP and DNS on the bridge: real clients in containers, strangers without a hook, and the switches of a network. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import type { Status } from '../../src/state/status.ts';
+import type { Status } from '../../src/host/status.ts';
 import {
   capture,
   createContainer,

@@ -1,7 +1,7 @@
 /** The host's state from the first `up` to `--uninstall`: the same every time, nobody else's touched, nothing left. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import type { Status } from '../../src/state/status.ts';
+import type { Status } from '../../src/host/status.ts';
 import {
   capture,
   createContainer,

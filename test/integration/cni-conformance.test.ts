@@ -1,7 +1,7 @@
 /** SPEC.md's table: every verb, every version, and everything that can be the matter with a call. */
 import { afterEach, beforeAll, expect, it } from 'vitest';
-import { VERSIONS } from '../../src/cni/versions.ts';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import { VERSIONS } from '../../src/frontend/cni/versions.ts';
 import { addNamespaces, type CniAnswer, type CniCall, callCni, cniState, installCni, mustCni } from '../lab/cni.ts';
 import { describeLab, installNethooks, labHost, must, sh } from '../lab/lab.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startTime } from '../../src/state/process.ts';
+import { startTime } from '../../src/system/process.ts';
 import { bundle, RUNTIMES } from '../lab/driver.ts';
 
 /** Takes the lock, adds one to a number that is read long before it is written, and gives the lock back, or dies with it. */

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LxcNic, parseLxcConfig } from '../../src/plan/lxc-config.ts';
+import { type LxcNic, parseLxcConfig } from '../../src/frontend/lxc/lxc-config.ts';
 
 let base: string;
 const rootfs = () => join(base, 'c/rootfs');

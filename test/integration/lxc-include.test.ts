@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { withIncludes } from '../../src/plan/lxc-config.ts';
-import { readInclude } from '../../src/system/lxc-include.ts';
+import { readInclude } from '../../src/frontend/lxc/include.ts';
+import { withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
 
 it('reads a file, the *.conf files of a directory, and nothing where there is nothing', () => {
   const directory = mkdtempSync(join(tmpdir(), 'nethooks-include-'));

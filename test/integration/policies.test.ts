@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import type { Link, Policy, Published } from '../../src/plan/policy.ts';
+import type { Link, Policy, Published } from '../../src/model/policy.ts';
 import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
 import { policyDriver } from '../lab/policy.ts';
 import { ask, serve, talk } from '../lab/traffic.ts';

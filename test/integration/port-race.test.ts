@@ -6,9 +6,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { bundle, RUNTIMES } from '../lab/driver.ts';
 
 const { path, remove } = bundle(`
-import { parsePortSpec } from '#src/plan/ports.ts';
-import { wantedPorts } from '#src/plan/publish.ts';
-import { reservePorts } from '#src/state/ports.ts';
+import { parsePortSpec } from '#src/model/ports.ts';
+import { wantedPorts } from '#src/plan/attachment/publish.ts';
+import { reservePorts } from '#src/store/ports.ts';
 const [, , directory, at, container, ...publish] = process.argv;
 const wanted = wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' });
 while (Date.now() < Number(at)); // all at once

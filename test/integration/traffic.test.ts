@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import type { Policy } from '../../src/plan/policy.ts';
+import type { Policy } from '../../src/model/policy.ts';
 import { describeLab, installNethooks, labHost, must, sh } from '../lab/lab.ts';
 import { policyDriver } from '../lab/policy.ts';
 import { ask, type Side, serve, type Target } from '../lab/traffic.ts';

@@ -1,12 +1,12 @@
 /** Drives the engine's policies on a lab host, in a process of its own, as hooks do. */
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import type { Policy } from '../../src/plan/policy.ts';
+import type { Policy } from '../../src/model/policy.ts';
 import { bundle } from './driver.ts';
 import { must } from './host.ts';
 
 const DRIVER = `
 import { readFileSync } from 'node:fs';
-import { applyPolicy } from '#src/engine/policy.ts';
+import { applyPolicy } from '#src/attachment/policy.ts';
 import { execUntil } from '#src/system/exec.ts';
 const [before, after] = JSON.parse(readFileSync(0, 'utf8'));
 try {

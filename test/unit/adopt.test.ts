@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type AdoptWish, adopted, hookWords, type Mode, modeOf, originalOf, parseMode } from '../../src/plan/adopt.ts';
+import {
+  type AdoptWish,
+  adopted,
+  hookWords,
+  type Mode,
+  modeOf,
+  originalOf,
+  parseMode,
+} from '../../src/frontend/lxc/adopt.ts';
 import { setKey } from '../../src/plan/ini-edit.ts';
 import { withBlock } from '../../src/plan/marked-block.ts';
 

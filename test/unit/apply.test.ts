@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { FileStep, Step } from '../../src/plan/step.ts';
+import type { FileStep, Step } from '../../src/model/step.ts';
 import { applySteps } from '../../src/system/apply.ts';
 import type { Exec } from '../../src/system/exec.ts';
 

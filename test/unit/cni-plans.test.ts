@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { informPacket, parseAnswer } from '../../src/cni/dhcp-inform.ts';
-import { bridgeLines } from '../../src/cni/links.ts';
-import { masqueradeScript, unmasqueradeScript } from '../../src/cni/masquerade.ts';
-import { hostsLines, namesOf } from '../../src/cni/names.ts';
-import { filesFor, type NetFacts, readEntries } from '../../src/cni/net-d.ts';
-import { otherAddress } from '../../src/engine/peer.ts';
+import { informPacket, parseAnswer } from '../../src/frontend/cni/dhcp-inform.ts';
+import { bridgeLines } from '../../src/frontend/cni/links.ts';
+import { masqueradeScript, unmasqueradeScript } from '../../src/frontend/cni/masquerade.ts';
+import { hostsLines, namesOf } from '../../src/frontend/cni/names.ts';
+import { filesFor, type NetFacts, readEntries } from '../../src/frontend/cni/net-d.ts';
+import { otherAddress } from '../../src/frontend/target/peer.ts';
+import { parseTarget } from '../../src/frontend/target/target.ts';
+import { subnetCidr } from '../../src/model/address.ts';
 import {
   hostLinkOf,
   insideCommands,
   macOf,
-  network,
   ptpHostCommands,
   stackedCommands,
   vethCommands,
-} from '../../src/plan/wiring.ts';
-import { parseTarget } from '../../src/system/target.ts';
+} from '../../src/plan/attachment/wiring.ts';
 
 describe('the lines for ip -batch', () => {
   it('make a pair in one, with its names, its MACs and its bridge', () => {
@@ -98,7 +98,7 @@ it('a subnet has its host bits cleared', () => {
     ['fd00::1/128', 'fd00::1/128'],
     ['::1/0', '::/0'],
   ] as const;
-  for (const [address, subnet] of table) expect(network(address)).toBe(subnet);
+  for (const [address, subnet] of table) expect(subnetCidr(address)).toBe(subnet);
 });
 
 it('names and MACs of links are fixed, valid, and different for different attachments', () => {

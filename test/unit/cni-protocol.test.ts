@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { parseConf } from '../../src/cni/conf.ts';
-import { CniError, renderError } from '../../src/cni/error.ts';
-import { parseHostLocal } from '../../src/cni/ranges.ts';
-import { parseArgs, parseCommand, parseRequest } from '../../src/cni/request.ts';
-import { parseResult, type Result, renderResult } from '../../src/cni/result.ts';
-import { VERSIONS, versionReport } from '../../src/cni/versions.ts';
+import { parseConf } from '../../src/frontend/cni/conf.ts';
+import { CniError, renderError } from '../../src/frontend/cni/error.ts';
+import { parseHostLocal } from '../../src/frontend/cni/ranges.ts';
+import { parseArgs, parseCommand, parseRequest } from '../../src/frontend/cni/request.ts';
+import { parseResult, type Result, renderResult } from '../../src/frontend/cni/result.ts';
+import { VERSIONS, versionReport } from '../../src/frontend/cni/versions.ts';
 
 const ENV = {
   CNI_CONTAINERID: 'pod-1',

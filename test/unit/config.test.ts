@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import type { NetworkConfig } from '../../src/config/types.ts';
+import type { NetworkConfig } from '../../src/model/config.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'nethooks-config-'));
 afterAll(() => rmSync(directory, { recursive: true }));

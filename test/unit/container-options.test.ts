@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readFlagFaults, resolveContainer } from '../../src/config/container.ts';
-import { NO_OPTIONS } from '../../src/config/container-options.ts';
 import { parseFlags } from '../../src/config/flags.ts';
+import { NO_OPTIONS } from '../../src/model/container-options.ts';
 
 const resolve = (text: string | null, words: string[] = [], name = 'web') => resolveContainer(name, { text, words });
 const optionsOf = (text: string | null, words: string[] = []) => {

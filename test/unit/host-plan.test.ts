@@ -1,12 +1,12 @@
 /** What a plan makes of hosts that no throwaway host can be: with hardware in a bridge, with all sorts of firewalls. */
 import { describe, expect, it } from 'vitest';
 import { resolve } from '../../src/config/resolve.ts';
-import type { NetworkConfig } from '../../src/config/types.ts';
-import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/bridge.ts';
-import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
-import { planHost, recordAfter } from '../../src/plan/host.ts';
-import { EMPTY_RECORD, type HostRecord } from '../../src/plan/host-record.ts';
-import { planRules, planRulesDown } from '../../src/plan/rules.ts';
+import type { NetworkConfig } from '../../src/model/config.ts';
+import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
+import { EMPTY_RECORD, type HostRecord } from '../../src/model/host-record.ts';
+import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/host/bridge.ts';
+import { planHost, recordAfter } from '../../src/plan/host/host.ts';
+import { planRules, planRulesDown } from '../../src/plan/host/rules.ts';
 
 const network = (name = 'br0', values: object = {}): NetworkConfig =>
   resolve({ network: { [name]: { address: '10.0.0.1/24', ...values } } }).networks[0] as NetworkConfig;

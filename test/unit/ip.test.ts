@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { describe, expect, it } from 'vitest';
-import { formatIp, parseIp, subnetAround } from '../../src/plan/ip.ts';
+import { formatIp, parseIp, subnetAround } from '../../src/model/address.ts';
 
 const bigint = (bits: number) => fc.bigInt({ min: 0n, max: (1n << BigInt(bits)) - 1n });
 /** Groups of which many are zero, as in addresses that people choose. */

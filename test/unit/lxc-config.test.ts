@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseLxcConfig, withIncludes } from '../../src/plan/lxc-config.ts';
+import { parseLxcConfig, withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
 
 const nics = (...lines: string[]) => parseLxcConfig(lines.join('\n')).nics;
 const nic = (...lines: string[]) => nics('lxc.net.0.type = veth', ...lines)[0];

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import type { NameDefaults, NetworkConfig } from '../../src/config/types.ts';
-import { linkEnvironment, linkEnvironmentFile } from '../../src/plan/link-env.ts';
-import { containerResolvConf, dnsName, hostsLines, overlay } from '../../src/plan/names.ts';
-import type { Protocol } from '../../src/plan/ports.ts';
+import type { NameDefaults, NetworkConfig } from '../../src/model/config.ts';
+import { overlay } from '../../src/model/config.ts';
+import { dnsName } from '../../src/model/names.ts';
+import type { Protocol } from '../../src/model/ports.ts';
+import { containerResolvConf, hostsLines } from '../../src/plan/attachment/container-files.ts';
+import { linkEnvironment, linkEnvironmentFile } from '../../src/plan/attachment/link-env.ts';
 
 const NOTHING: NameDefaults = { dns: [], dnsSearch: [], dnsOption: [], extraHost: [] };
 const HOST = { nameservers: ['127.0.0.1', '192.0.2.53'], search: ['host.example'], options: ['edns0'] };

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { NetworkConfig } from '../../src/config/types.ts';
-import { forgetConnections, parseTracked } from '../../src/engine/connections.ts';
+import { forgetConnections, parseTracked } from '../../src/attachment/connections.ts';
 import { NethooksError } from '../../src/errors.ts';
-import type { HostFacts, LinkFact } from '../../src/plan/facts.ts';
-import { planFirewall, planFirewallDown } from '../../src/plan/firewall.ts';
-import { planIsolation } from '../../src/plan/isolation.ts';
-import { linkTo } from '../../src/plan/link.ts';
-import { parseListing, TABLE } from '../../src/plan/nft-listing.ts';
-import { elementsOf, type Policy } from '../../src/plan/policy.ts';
-import { parseExpose, parsePortSpec } from '../../src/plan/ports.ts';
-import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/publish.ts';
+import type { NetworkConfig } from '../../src/model/config.ts';
+import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
+import { elementsOf, type Policy } from '../../src/model/policy.ts';
+import { parseExpose, parsePortSpec } from '../../src/model/ports.ts';
+import { linkTo } from '../../src/plan/attachment/link.ts';
+import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/attachment/publish.ts';
+import { planFirewall, planFirewallDown } from '../../src/plan/host/firewall.ts';
+import { planIsolation } from '../../src/plan/host/isolation.ts';
+import { parseListing, TABLE } from '../../src/plan/host/nft-listing.ts';
 import type { Exec } from '../../src/system/exec.ts';
 
 const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish => ({

@@ -3,10 +3,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parsePortSpec } from '../../src/plan/ports.ts';
-import { wantedPorts } from '../../src/plan/publish.ts';
-import { listPorts, releasePorts, reservePorts } from '../../src/state/ports.ts';
-import { isAlive, startTime } from '../../src/state/process.ts';
+import { parsePortSpec } from '../../src/model/ports.ts';
+import { wantedPorts } from '../../src/plan/attachment/publish.ts';
+import { listPorts, releasePorts, reservePorts } from '../../src/store/ports.ts';
+import { isAlive, startTime } from '../../src/system/process.ts';
 
 let directory: string;
 beforeEach(() => {

@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type PortSpec, parseExpose, parsePortSpec } from '../../src/plan/ports.ts';
+import { type PortSpec, parseExpose, parsePortSpec } from '../../src/model/ports.ts';
 
 const spec = (text: string, rest: Partial<PortSpec>): PortSpec => ({
   text,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseResolvConf, renderResolvConf, upstreams } from '../../src/plan/resolv-conf.ts';
+import { parseResolvConf, renderResolvConf, upstreams } from '../../src/model/resolv-conf.ts';
 
 const empty = { nameservers: [], search: [], options: [] };
 

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { HOST_RECORD } from '../../src/plan/paths.ts';
+import { HOST_RECORD } from '../../src/model/paths.ts';
 
 const INSTALLED = '/usr/lib/nethooks';
 const SHIMS = {

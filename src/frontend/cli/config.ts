@@ -1,0 +1,112 @@
+/** `nethooks config check|show|init`. */
+import { dirname } from 'node:path';
+import template from '../../../templates/nethooks.ini.mustache' with { type: 'text' };
+import { resolveContainer } from '../../config/container.ts';
+import { loadConfig } from '../../config/load.ts';
+import { defaultRanges } from '../../config/resolve.ts';
+import { NethooksError } from '../../errors.ts';
+import { readLinks, readRoutes } from '../../host/facts.ts';
+import type { Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
+import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
+import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
+import { fill } from '../../plan/template.ts';
+import { execUntil } from '../../system/exec.ts';
+import { filesIn, readText, writeAtomically } from '../../system/files.ts';
+import { EXIT } from './exit.ts';
+import { requireRoot } from './up.ts';
+
+/** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
+export async function check(file: string | undefined): Promise<number> {
+  const { source, networks } = loadConfig(file);
+  if (file === undefined) checkContainers();
+  console.log(
+    `${source}: ok, ${networks.length} network${networks.length === 1 ? '' : 's'}: ${networks.map(({ name }) => name).join(', ')}`,
+  );
+  return EXIT.ok;
+}
+
+/** @throws NethooksError with every problem of every container's file */
+function checkContainers(): void {
+  const directory = dirname(containerFile('-'));
+  const names = filesIn(directory).flatMap((name) => (name.endsWith('.ini') ? [name.slice(0, -'.ini'.length)] : []));
+  const problems = names.flatMap((name) => {
+    const { problems: found } = resolveContainer(name, { text: readText(containerFile(name)), words: [] });
+    return found.map(({ message }) => message);
+  });
+  if (problems.length > 0) throw new NethooksError(problems.join('\n'));
+}
+
+/** Prints the configuration as nethooks understands it. */
+export async function show({ config, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+  const loaded = loadConfig(config);
+  console.log(json ? JSON.stringify(loaded, null, 2) : asIni(loaded));
+  return EXIT.ok;
+}
+
+/** Writes the first configuration; an existing one in any format is left alone. */
+export async function init({ print }: { print?: boolean }): Promise<number> {
+  const existing = ['ini', 'json', 'yaml']
+    .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
+    .find((path) => readText(path) !== null);
+  if (existing && !print) {
+    console.log(`${existing}: kept as it is`);
+    return EXIT.ok;
+  }
+  if (!print) requireRoot('config init');
+  const links = await readLinks(execUntil(performance.now() + 10_000));
+  const octets = freeSubnet(links, readRoutes().routes);
+  if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
+  const address = `${octets}.1`;
+  const text = fill(template, { name: freeBridge(links), address, prefix: 24, ...defaultRanges(address, 24) });
+  if (print) console.log(text.trimEnd());
+  else {
+    writeAtomically(CONFIG_FILE, text);
+    console.log(`${CONFIG_FILE}: written, subnet ${octets}.0/24`);
+  }
+  return EXIT.ok;
+}
+
+function asIni({ source, host, containers, networks }: Config): string {
+  const section = (name: string, values: Record<string, string>): string[] => [
+    `[${name}]`,
+    ...Object.entries(values).map(([key, value]) => `${key} = ${value}`),
+    '',
+  ];
+  return [
+    `; ${source}, with every default`,
+    '',
+    ...section('host', {
+      ...host,
+      ...told(containers),
+      'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
+      'publish-address': containers.publishAddress,
+    }),
+    ...networks.flatMap((network) => section(`network.${network.name}`, keys(network))),
+  ]
+    .join('\n')
+    .trimEnd();
+}
+
+function told({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
+  const hosts = extraHost.map(({ name, address }) => `${name}:${address}`);
+  const lists = { dns, 'dns-search': dnsSearch, 'dns-option': dnsOption, 'extra-host': hosts };
+  return Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, list.join(', ')]));
+}
+
+function keys(network: NetworkConfig): Record<string, string> {
+  const range = (value: NetworkConfig['dhcp']) => (value ? `${value.from}-${value.to}` : 'false');
+  return {
+    address: `${network.address}/${network.prefix}`,
+    uplinks: network.uplinks === '*' ? '*' : network.uplinks.join(', '),
+    masquerade: String(network.masquerade),
+    domain: network.domain,
+    ...told(network.containers),
+    dns: network.containers.dns.join(', ') || String(network.dns),
+    'dns-upstream': network.dnsUpstream.join(', '),
+    dhcp: range(network.dhcp),
+    lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
+    reserve: range(network.reserve),
+    icc: String(network.icc),
+    mtu: String(network.mtu),
+  };
+}

@@ -1,0 +1,179 @@
+/** `nethooks configure`: a container's options and its place on a network, in its files and, while it runs, in the kernel. */
+
+import { reconfigure, retellParents } from '../../attachment/reconfigure.ts';
+import { currentConfig } from '../../config/cache.ts';
+import { NethooksError } from '../../errors.ts';
+import type { Config } from '../../model/config.ts';
+import type { Step } from '../../model/step.ts';
+import type { Attachment } from '../../plan/attachment/interfaces.ts';
+import { type ContainerRecord, readRunning } from '../../store/container.ts';
+import { type Applying, applySteps } from '../../system/apply.ts';
+import { execUntil } from '../../system/exec.ts';
+import { hooksDirectory } from '../../system/install.ts';
+import { lockHost } from '../../system/lock.ts';
+import { isAlive } from '../../system/process.ts';
+import { type Mode, parseMode } from '../lxc/adopt.ts';
+import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
+import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
+import { checkNeighbours } from '../lxc/neighbours.ts';
+import { flagWords, withoutKeys } from './container-options.ts';
+import { EXIT } from './exit.ts';
+import { printPlan, warn } from './output.ts';
+import { requireRoot } from './up.ts';
+
+export interface ConfigureOptions {
+  all?: boolean;
+  net?: string;
+  network?: string | false;
+  nic?: string;
+  remove?: boolean;
+  dryRun?: boolean;
+  json?: boolean;
+  [key: string]: unknown;
+}
+
+const LIMIT_MS = 60_000;
+const WAIT_SECONDS = 30;
+
+/** What one container's turn came to. */
+interface Outcome {
+  container: string;
+  steps: Step[];
+  /** `running`: the change is in force; `next-start`: it will be; `refused`: nothing has changed. */
+  live: 'applied' | 'next-start' | 'refused';
+  warnings: string[];
+}
+
+export async function configure(name: string | undefined, options: ConfigureOptions): Promise<number> {
+  requireRoot('configure');
+  if ((name === undefined) === (options.all !== true))
+    throw new NethooksError('configure: allowed: the name of one container, or --all', EXIT.usage);
+  const how = applying();
+  const release = options.dryRun ? () => undefined : await lockHost(how.exec, WAIT_SECONDS);
+  try {
+    const turn = await prepare(how, options);
+    if (name !== undefined) {
+      show([await turn(name)], options);
+      return EXIT.ok;
+    }
+    const outcomes: Outcome[] = [];
+    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await patiently(one, turn));
+    show(outcomes, options);
+    return outcomes.some(({ live }) => live === 'refused') ? EXIT.failed : EXIT.ok;
+  } finally {
+    release();
+  }
+}
+
+const applying = (): Applying => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn, wait: true });
+
+/** The others have their turn, whatever is wrong with one. */
+async function patiently(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await turn(name);
+  } catch (error) {
+    if (!(error instanceof NethooksError)) throw error;
+    return { container: name, steps: [], live: 'refused', warnings: error.message.split('\n') };
+  }
+}
+
+/** What does one container. */
+async function prepare(how: Applying, options: ConfigureOptions): Promise<(name: string) => Promise<Outcome>> {
+  const config = await currentConfig();
+  const hooks = hooksDirectory();
+  if (hooks === null) throw new NethooksError('the LXC hooks are not installed; ./install.sh brings them');
+  const networks = config.networks.map(({ name }) => name);
+  const words = flagWords(options);
+  const without = withoutKeys(options);
+  if (
+    options.remove &&
+    (words.length > 0 || without.length > 0 || options.net !== undefined || typeof options.network === 'string')
+  )
+    throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
+  const net =
+    options.net ?? (options.nic === undefined || options.nic === '0' ? options.network || undefined : undefined);
+  const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
+  const directory = lxcPath(how.exec);
+  return async (name) => {
+    const configFile = configFileOf(directory, name);
+    if (mode?.kind === 'container') configFileOf(directory, mode.name);
+    if (mode?.kind === 'container' && mode.name === name)
+      throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
+    const wish = { name, configFile, mode, words, nic: options.nic ?? '0', without, remove: options.remove ?? false };
+    const planned = planConfigure(config, hooks, wish);
+    if (!wish.remove) checkNeighbours({ name, configFile, ...planned });
+    return carryOut(how, config, name, planned, options.dryRun ?? false);
+  };
+}
+
+/** Files first, as they are taken back easily; should the kernel refuse, they are. */
+async function carryOut(
+  how: Applying,
+  config: Config,
+  name: string,
+  { steps, options, joining, overridden }: Configured,
+  dryRun: boolean,
+): Promise<Outcome> {
+  const warnings = overridden.map((key) => `${key}: its hook line says it too, which goes before: change it there`);
+  const record = readRunning(name);
+  const running = record !== null && isAlive(record) ? record : null;
+  const later = running === null ? [] : atNextStart(running, { joining });
+  warnings.push(...later);
+  const outcome: Outcome = {
+    container: name,
+    steps,
+    live: running && later.length === 0 ? 'applied' : 'next-start',
+    warnings,
+  };
+  if (dryRun) return outcome;
+  await applySteps(how, steps);
+  if (running === null) return outcome;
+  try {
+    const telling = { exec: how.exec, log: (line: string) => void warnings.push(line) };
+    reconfigure(telling, config, running, options);
+    await retellParents(telling, config, name);
+  } catch (error) {
+    await applySteps(how, steps.map(inverted).reverse());
+    throw error;
+  }
+  return outcome;
+}
+
+const inverted = (step: Step): Step =>
+  step.kind === 'file' ? { ...step, before: step.content, content: step.before } : step;
+
+/** What a running container keeps until it is started anew. */
+function atNextStart({ attachments }: ContainerRecord, { joining }: Pick<Configured, 'joining'>): string[] {
+  const later = (what: string): string[] => [`${what} takes effect at its next start`];
+  const moved =
+    joining.length !== attachments.length ||
+    joining.some(({ network }, index) => network.name !== attachments[index]?.network);
+  if (moved) return later('its network');
+  const changed = (attachment: Attachment, index: number): boolean => {
+    const { wanted = null, options } = joining[index] ?? {};
+    return (
+      (wanted !== null && wanted !== attachment.address) || (options?.address === 'dhcp') !== (attachment.dhcp === true)
+    );
+  };
+  return attachments.some(changed) ? later('its address') : [];
+}
+
+function show(outcomes: Outcome[], { json, dryRun }: ConfigureOptions): void {
+  if (json) {
+    console.log(JSON.stringify(outcomes.length === 1 ? outcomes[0] : outcomes, null, 2));
+    return;
+  }
+  for (const { container, steps, live, warnings } of outcomes) {
+    const title = outcomes.length > 1 ? `${container}: ` : '';
+    for (const warning of warnings) warn(`${title}${warning}`);
+    if (live === 'refused') continue;
+    if (title !== '') console.log(`${container}:`);
+    const copies = steps.filter((step) => step.kind === 'file' && isBackup(step.path) && step.content !== null);
+    for (const step of copies) if (step.kind === 'file') console.log(`write ${step.path}: a copy of what is there`);
+    if (copies.length < steps.length || steps.length === 0)
+      printPlan(
+        { steps: steps.filter((step) => !copies.includes(step)), warnings: [], refusals: [] },
+        dryRun ? 'todo' : 'done',
+      );
+  }
+}

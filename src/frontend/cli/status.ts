@@ -1,0 +1,61 @@
+/** `nethooks status`. */
+
+import { planChange } from '../../host/change.ts';
+import type { NetworkStatus, Status } from '../../host/status.ts';
+import { statusOf } from '../../host/status.ts';
+import { execUntil } from '../../system/exec.ts';
+import { printable } from '../../system/log.ts';
+import { EXIT } from './exit.ts';
+import { warn } from './output.ts';
+import { changeTo, configuration, requireRoot } from './up.ts';
+
+/** Prints what is there; exit status 3 when something is missing. */
+export async function status({ config: file, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+  requireRoot('status');
+  const config = await configuration(file);
+  const { plan, facts } = await planChange(execUntil(performance.now() + 60_000), changeTo(config));
+  const current = statusOf(config, facts, plan);
+  if (json) console.log(JSON.stringify(current, null, 2));
+  else print(current);
+  return current.missing.length > 0 ? EXIT.drift : EXIT.ok;
+}
+
+function print({ networks, forwarding, resolver, upstreams, missing, warnings }: Status): void {
+  for (const network of networks) printNetwork(network);
+  row(
+    'host',
+    `forwarding ${forwarding ? 'on' : 'off'}, resolver ${resolver}, upstream ${upstreams.join(' ') || 'none'}`,
+  );
+  for (const warning of warnings) warn(warning);
+  for (const line of missing) row('missing', line);
+  if (missing.length > 0) row('', '`nethooks up` brings it back');
+}
+
+function printNetwork(network: NetworkStatus): void {
+  const { name, address, domain, bridge, dnsmasq, uplinks, defaultDevice, masquerade, checksum, served, reserved } =
+    network;
+  console.log(`${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`);
+  row(
+    'uplinks',
+    uplinks[0] === '*' ? `any (default route: ${defaultDevice ?? 'none'})` : uplinks.join(' ') || 'none is up',
+  );
+  row('masquerade', masquerade);
+  row('checksum', checksum);
+  row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
+  row(
+    'addresses',
+    `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
+  );
+  for (const { name: container, address: own, dnsName, pid } of network.containers)
+    row(
+      'container',
+      `${own.padEnd(15)} ${container}${dnsName ? ` = ${dnsName}` : ''}  ${pid === null ? 'not running' : `pid ${pid}`}`,
+    );
+  for (const { address: own, mac, hostname, expires } of network.leases)
+    row(
+      'lease',
+      `${own.padEnd(15)} ${mac} ${printable(hostname)} ${expires === null ? 'for ever' : `until ${new Date(expires).toISOString()}`}`,
+    );
+}
+
+const row = (title: string, text: string): void => console.log(`  ${title.padEnd(11)} ${text}`);

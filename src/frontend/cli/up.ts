@@ -1,0 +1,71 @@
+/** `nethooks up` and `nethooks plan`. */
+
+import { currentConfig } from '../../config/cache.ts';
+import { NethooksError } from '../../errors.ts';
+import { type Change, changeHost, planChange } from '../../host/change.ts';
+import type { Config } from '../../model/config.ts';
+import type { HostWish } from '../../plan/host/host.ts';
+import { execUntil } from '../../system/exec.ts';
+import { hooksDirectory } from '../../system/install.ts';
+import { restoreMasquerade } from '../cni/masquerade.ts';
+import { EXIT } from './exit.ts';
+import { printPlan, warn } from './output.ts';
+
+export interface UpOptions {
+  config?: string | undefined;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/** How long a command may take in all, and how long it waits for another nethooks. */
+const LIMIT_MS = 60_000;
+const WAIT_SECONDS = 30;
+
+/** Brings the host to what the configuration says. */
+export async function up(options: UpOptions): Promise<number> {
+  if (options.dryRun) {
+    await show(options);
+    return EXIT.ok;
+  }
+  const change = changeTo(await configuration(options.config));
+  requireRoot('up');
+  const exec = execUntil(performance.now() + LIMIT_MS);
+  const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
+  // CNI's networks are not in the configuration, but a flush of the rules takes theirs too.
+  restoreMasquerade(exec);
+  printPlan(plan, options.json ? 'json' : 'done');
+  return EXIT.ok;
+}
+
+/** Shows what `up` would change. */
+export async function plan(options: UpOptions): Promise<number> {
+  return (await show(options)) ? EXIT.drift : EXIT.ok;
+}
+
+/** Prints the plan; whether it would change anything. */
+async function show(options: UpOptions): Promise<boolean> {
+  const change = changeTo(await configuration(options.config));
+  requireRoot('plan');
+  const { plan } = await planChange(execUntil(performance.now() + LIMIT_MS), change);
+  printPlan(plan, options.json ? 'json' : 'todo');
+  if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
+  return plan.steps.length > 0;
+}
+
+/** The change that makes a host fit its configuration. */
+export function changeTo({ host, networks }: Config): Change {
+  const wish: HostWish = { host, networks, hooks: hooksDirectory() };
+  return { wish: () => wish };
+}
+
+/** The configuration named with --config, else the host's. */
+export async function configuration(file: string | undefined): Promise<Config> {
+  if (file === undefined) return currentConfig();
+  const { loadConfig } = await import('../../config/load.ts');
+  return loadConfig(file);
+}
+
+/** @throws NethooksError for anyone but root: the kernel would refuse half-way */
+export function requireRoot(command: string): void {
+  if (process.getuid?.() !== 0) throw new NethooksError(`${command} needs root`);
+}

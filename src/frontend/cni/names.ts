@@ -1,0 +1,119 @@
+/** A container's names, in the networks' dnsmasq, and what it is told about name servers. */
+
+import { join } from 'node:path';
+import { bare, contains, isV6 } from '../../model/address.ts';
+import type { NetworkConfig } from '../../model/config.ts';
+import { dnsName } from '../../model/names.ts';
+import { claimFile, namesDir, RESOLV_CONF, runningRecord, UPSTREAMS } from '../../model/paths.ts';
+import { parseResolvConf, upstreams } from '../../model/resolv-conf.ts';
+import type { AttachmentRecord, Key } from '../../store/attachments.ts';
+import { reloadDnsmasq } from '../../system/dnsmasq.ts';
+import { ensureText, readText, removeFile } from '../../system/files.ts';
+import type { Conf } from './conf.ts';
+import type { Request } from './request.ts';
+import { type Dns, isDefault, type Result } from './result.ts';
+
+/**
+ * What a container is called, the first name first: its pod's or container's name, else what its runtime makes its host name
+ * (rkt: `rkt-UUID`; Docker: the first 12 digits of the id).
+ */
+export function namesOf(
+  { containerId, args }: Pick<Request, 'containerId' | 'args'>,
+  aliases: readonly string[],
+): string[] {
+  const given = args.K8S_POD_NAME ? [args.K8S_POD_NAME] : aliases.length > 0 ? [] : [automatic(containerId)];
+  const names = [...given, ...aliases].flatMap((name) => dnsName(name) ?? []);
+  return [...new Set(names)];
+}
+
+function automatic(id: string): string {
+  if (/^[0-9a-f]{64}$/.test(id)) return id.slice(0, 12);
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? `rkt-${id}` : id;
+}
+
+/** Lines of hosts(5): the first name is what a look-up of the address gives. */
+export function hostsLines(names: readonly string[], domain: string, ips: Result['ips']): string {
+  const words = names.flatMap((name) => [`${name}.${domain}`, name]).join(' ');
+  return names.length === 0 ? '' : ips.map(({ address }) => `${bare(address)} ${words}\n`).join('');
+}
+
+/** Makes the names answer. One that an LXC container has already stays that container's. */
+export function publishNames(
+  key: Key,
+  names: readonly string[],
+  network: NetworkConfig,
+  ips: Result['ips'],
+): AttachmentRecord['names'] {
+  const directory = namesDir(network.domain);
+  const free = names.filter((name) => !isTaken(network.domain, name));
+  const text = hostsLines(free, network.domain, ips);
+  if (text === '') return { files: [], networks: [] };
+  const file = join(directory, `${key.id}:${key.ifname}`);
+  ensureText(file, text);
+  return { files: [file], networks: [network.name] };
+}
+
+/** Whether an LXC container that runs has the name. */
+function isTaken(domain: string, name: string): boolean {
+  const holder = readText(claimFile(domain, name)) ?? '';
+  return holder !== '' && readText(runningRecord(holder)) !== null;
+}
+
+/** Takes them back. */
+export function removeNames({ files, networks }: AttachmentRecord['names']): void {
+  for (const file of files) removeFile(file);
+  // dnsmasq before 2.87 does not notice that a hosts file has gone.
+  for (const network of networks) reloadDnsmasq(network);
+}
+
+/** The network of ours that an attachment is on: the one that is named, whose bridge is joined, or whose subnet its address is in. */
+export function networkOf(conf: Conf, networks: readonly NetworkConfig[], ips: Result['ips']): NetworkConfig | null {
+  const name = conf.network ?? (conf.kind === 'bridge' ? conf.bridge : null);
+  const named = networks.find((network) => network.name === name);
+  if (named || conf.kind !== 'dns' || name !== null) return named ?? null;
+  const addresses = ips.map(({ address }) => bare(address)).filter((address) => !isV6(address));
+  return networks.find(({ subnet }) => addresses.some((address) => contains(subnet, address))) ?? networks[0] ?? null;
+}
+
+/**
+ * The result's `dns`: what the runtime or the configuration says, else what came with the addresses, else our network's, else the
+ * host's own servers for whoever has a way to them. Never empty-handed without a reason: the runtime writes resolv.conf from it.
+ */
+export function dnsOf(
+  conf: Conf,
+  result: Result,
+  network: NetworkConfig | null,
+  networks: readonly NetworkConfig[],
+): Dns {
+  const own = network ? ofNetwork(network) : {};
+  const dns: Dns = { ...own, ...present(result.dns), ...present(conf.dns) };
+  if (dns.nameservers || !result.routes.some(isDefault)) return dns;
+  const servers = hostServers(networks);
+  return servers.length > 0 ? { nameservers: servers, ...dns } : dns;
+}
+
+function ofNetwork({ dns, address, domain, dnsUpstream, containers }: NetworkConfig): Dns {
+  const servers = [containers.dns, dns ? [address] : dnsUpstream].find((list) => list.length > 0);
+  const search = containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((word) => word !== '.') : [domain];
+  return present({ ...(servers ? { nameservers: servers } : {}), domain, search, options: containers.dnsOption });
+}
+
+/** Those that are reached from a network namespace: none on the host's loopback. */
+function hostServers(networks: readonly NetworkConfig[]): string[] {
+  const own = networks.map(({ address }) => address);
+  const known = readText(UPSTREAMS);
+  const servers = known
+    ? parseResolvConf(known).nameservers
+    : upstreams({
+        resolvConf: readText(RESOLV_CONF) ?? '',
+        resolvedUplink: readText('/run/systemd/resolve/resolv.conf'),
+        own,
+        leases: [],
+      });
+  return servers.filter((server) => !server.startsWith('127.') && server !== '::1');
+}
+
+/** Without keys that say nothing. */
+function present(dns: Dns): Dns {
+  return Object.fromEntries(Object.entries(dns).filter(([, value]) => value !== undefined && value.length > 0));
+}

@@ -1,0 +1,39 @@
+/** STATUS: whether an ADD could work now. */
+import { accessSync } from 'node:fs';
+import { join } from 'node:path';
+import { readRecord } from '../../store/host-record.ts';
+import { type CniContext, requireNetwork } from './add.ts';
+import type { Conf } from './conf.ts';
+import { CniError, CODE } from './error.ts';
+import { ipamOf } from './ipam.ts';
+import type { Request } from './request.ts';
+
+/** @throws CniError (unavailable) with what is missing */
+export function status({ exec }: CniContext, request: Request, conf: Conf): void {
+  const unavailable = (message: string): CniError => new CniError(CODE.unavailable, message);
+  if (conf.kind === 'network') {
+    try {
+      requireNetwork(conf, readRecord().networks);
+    } catch (error) {
+      throw unavailable((error as Error).message);
+    }
+    const { code } = exec('ip', ['link', 'show', 'dev', conf.network ?? '']);
+    if (code !== 0) throw unavailable(`network ${conf.network} has no bridge; \`nethooks up\` brings it back`);
+  }
+  if (conf.master !== null && exec('ip', ['link', 'show', 'dev', conf.master]).code !== 0)
+    throw unavailable(`master: ${conf.master}: no such interface`);
+  const ipam = conf.kind === 'network' || conf.kind === 'dns' ? null : ipamOf(request, conf);
+  if (ipam?.how !== 'plugin') return;
+  const { type, path } = ipam.delegation;
+  if (!path.some((directory) => exists(join(directory, type))))
+    throw unavailable(`failed to find plugin "${type}" in path [${path.join(' ')}]`);
+}
+
+function exists(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,55 @@
+/** Every hook: an event by name, a deadline, a log. */
+import { NethooksError } from '../../errors.ts';
+import { execUntil } from '../../system/exec.ts';
+import { logHook } from '../../system/log.ts';
+import { run as destroy } from '../lxc/destroy.ts';
+import { run as postStop } from '../lxc/post-stop.ts';
+import { run as startHost } from '../lxc/start-host.ts';
+import type { HookContext } from './context.ts';
+
+/** ms for all that a hook does. The shell shim ends it for good at five seconds. */
+const LIMIT_MS = 4500;
+
+interface Hook {
+  run: (context: HookContext) => Promise<void>;
+  /** Whether a failure may stop the caller: ifupdown would skip later hooks, and a container must stop even so. */
+  refuses: boolean;
+}
+
+const HOOKS: Record<string, Hook> = {
+  'start-host': { run: startHost, refuses: true },
+  'post-stop': { run: postStop, refuses: false },
+  destroy: { run: destroy, refuses: false },
+  clone: { run: destroy, refuses: false },
+  // No container waits for these, and none should load them.
+  'if-up': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
+  'if-post-down': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
+  dhclient: { run: async (context) => (await import('./dhclient.ts')).run(context), refuses: false },
+};
+
+/** Runs a hook; its exit status. What goes wrong is one line on standard error, for the caller's log, and one in ours. */
+export async function runHook(event: string, words: string[]): Promise<number> {
+  const hook = HOOKS[event];
+  if (!hook) {
+    console.error(`nethooks: hook ${event}: unknown; allowed: ${Object.keys(HOOKS).join(', ')}`);
+    return 2;
+  }
+  const subject = process.env.LXC_NAME ?? process.env.IFACE ?? process.env.interface ?? '';
+  const title = `${event} ${subject}`.trim();
+  const log = (line: string): void => logHook(title, line);
+  try {
+    const exec = execUntil(performance.now() + LIMIT_MS);
+    await hook.run({ words, env: process.env, exec, log, wait: false });
+    return 0;
+  } catch (error) {
+    const message =
+      error instanceof NethooksError
+        ? error.message
+        : `internal error: ${error instanceof Error ? error.stack : error}`;
+    log(message);
+    console.error(
+      `nethooks: ${title}: ${message.split('\n')[0]}${message.includes('\n') ? ' (more in /var/log/nethooks/hooks.log)' : ''}`,
+    );
+    return hook.refuses ? 1 : 0;
+  }
+}

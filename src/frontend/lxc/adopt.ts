@@ -1,0 +1,165 @@
+/**
+ * A container's LXC configuration, brought onto a network of ours, or off it: pure. What is ours stands in one marked block; the rest
+ * is never touched, so that taking the block out gives the file back byte for byte.
+ */
+
+import { NethooksError } from '../../errors.ts';
+import { contains } from '../../model/address.ts';
+import { isSafeName } from '../../model/names.ts';
+import { withBlock, withoutBlock } from '../../plan/marked-block.ts';
+import { withIncludes } from './lxc-config.ts';
+
+/** Docker's --net. */
+export type Mode =
+  | { kind: 'bridge'; network: string | null }
+  | { kind: 'none' }
+  | { kind: 'host' }
+  | { kind: 'container'; name: string };
+
+const HOOKS = ['start-host', 'post-stop', 'clone', 'destroy'] as const;
+
+export interface AdoptWish {
+  /** null: as it is; a container whose first interface is no veth is not moved then. */
+  mode: Mode | null;
+  /** The network for interface 0 unless the mode or the file says another. */
+  fallback: string;
+  networks: readonly { name: string; subnet: string }[];
+  /** The networks that further interfaces are to be on, by the N of lxc.net.N. */
+  nics: Readonly<Record<string, string>>;
+  /** The directory of our LXC hooks. */
+  hooks: string;
+  /** A file that it is to include; null for none. */
+  include: string | null;
+}
+
+type Read = (path: string) => string | null;
+
+/** Reads `bridge[:NETWORK]`, `none`, `host`, `container:NAME`, or a network's name alone. */
+export function parseMode(text: string, networks: readonly string[]): Mode {
+  const [kind = '', name, ...rest] = text.split(':');
+  const known = (network: string): boolean => networks.includes(network);
+  if (rest.length === 0) {
+    if (kind === 'bridge' && (name === undefined || known(name))) return { kind, network: name ?? null };
+    if ((kind === 'none' || kind === 'host') && name === undefined) return { kind };
+    if (kind === 'container' && name !== undefined && isSafeName(name)) return { kind, name };
+    if (name === undefined && known(kind)) return { kind: 'bridge', network: kind };
+  }
+  throw new NethooksError(
+    `--net ${text}: allowed: bridge, bridge:NETWORK (${networks.join(', ')}), none, host, container:NAME`,
+    2,
+  );
+}
+
+/** The text as it was before us: without our block, or with the one that lxc-create copied from default.conf. */
+export function originalOf(text: string, backup: string | null): string {
+  const block = backup === null ? null : blockOf(backup);
+  if (backup === null) return text;
+  if (withoutBlock(text) === withoutBlock(backup)) return backup;
+  return block ? withBlock(text, block) : withoutBlock(text);
+}
+
+/** The text as it is to be; equal to `original` when nothing is missing. */
+export function adopted(original: string, wish: AdoptWish, read: Read): string {
+  if (/^[ \t]*lxc\.network\./m.test(original))
+    throw new NethooksError('it is written for LXC before 2.1; `lxc-update-config -c FILE` brings it up to date first');
+  const lines = [...netLines(original, wish, read), ...hookLines(original, wish, read)];
+  if (wish.include !== null) lines.push(`lxc.include = ${wish.include}`);
+  return lines.length === 0 ? original : withBlock(original, [...(blockOf(original) ?? []), ...lines]);
+}
+
+/** The mode that our additions put a container in; null when they leave it as it was. */
+export function modeOf(text: string, original: string): Mode | null {
+  const added = (blockOf(text) ?? []).slice(blockOf(original)?.length ?? 0);
+  const value = (key: string): string | undefined =>
+    added.find((line) => line.startsWith(`${key} = `))?.slice(key.length + 3);
+  const shared = value('lxc.namespace.share.net');
+  if (shared) return { kind: 'container', name: shared };
+  const type = value('lxc.net.0.type');
+  if (type === 'none') return { kind: 'host' };
+  if (type === 'empty') return { kind: 'none' };
+  const network = value('lxc.net.0.link');
+  return network === undefined ? null : { kind: 'bridge', network };
+}
+
+/** Whether a container is on the host's network, on nobody's, or on another container's: then it has none of ours. */
+export function shares(text: string, read: Read): string | null {
+  return last(entries(text, read), 'lxc.namespace.share.net') || null;
+}
+
+/** The words behind our start-host on its hook line, as the shell splits them. */
+export function hookWords(text: string, read: Read): string[] {
+  const line = entries(text, read).find(
+    ({ key, value }) => key === 'lxc.hook.start-host' && isOurs(value, 'start-host'),
+  );
+  const words = (line?.value ?? '').match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+  return words.slice(1).map((word) => word.replace(/'([^']*)'|"([^"]*)"/g, '$1$2'));
+}
+
+function netLines(text: string, { mode, fallback, networks, nics: further }: AdoptWish, read: Read): string[] {
+  const nics = withIncludes(text, read);
+  const clear = ['lxc.net ='];
+  if (mode?.kind === 'none') return [...clear, 'lxc.net.0.type = empty'];
+  if (mode?.kind === 'host') return [...clear, 'lxc.net.0.type = none'];
+  if (mode?.kind === 'container') return [...clear, `lxc.namespace.share.net = ${mode.name}`];
+  const first = nics.find(({ index }) => index === 0);
+  if (mode === null && first && first.type !== 'veth') return [];
+  const known = (name: string | undefined) => networks.find((network) => network.name === name);
+  const present = known(first?.link)?.name ?? fallback;
+  const wanted: Record<string, string> = { ...further, 0: mode?.network ?? present };
+  const unshare = shares(text, read) === null ? [] : ['lxc.namespace.share.net ='];
+  const lines = Object.entries(wanted).flatMap(([index, network]) => {
+    const nic = nics.find((candidate) => candidate.index === Number(index));
+    const key = `lxc.net.${index}`;
+    // A type line makes LXC forget the other lines of the interface: only where it has to change.
+    if (nic?.type !== 'veth') return [`${key}.type = veth`, `${key}.link = ${network}`, `${key}.flags = up`];
+    // Addresses of the network that it comes from mean nothing here.
+    const subnet = known(network)?.subnet;
+    const foreign = nic.addresses.some((address) => subnet && !contains(subnet, address.split('/')[0] as string));
+    return [
+      ...(nic.link === network ? [] : [`${key}.link = ${network}`]),
+      ...(nic.up ? [] : [`${key}.flags = up`]),
+      ...(foreign ? [`${key}.ipv4.address =`] : []),
+      ...(foreign && nic.gateway !== undefined ? [`${key}.ipv4.gateway =`] : []),
+    ];
+  });
+  return [...unshare, ...lines];
+}
+
+/** Each hook of ours that is missing. Ours run in both versions; a container with other hooks keeps the version they are for. */
+function hookLines(text: string, { hooks }: AdoptWish, read: Read): string[] {
+  const present = entries(text, read).filter(({ key }) => key.startsWith('lxc.hook.'));
+  const missing = HOOKS.filter(
+    (hook) => !present.some(({ key, value }) => key === `lxc.hook.${hook}` && isOurs(value, hook)),
+  );
+  const version = present.length === 0 ? ['lxc.hook.version = 1'] : [];
+  return [...version, ...missing.map((hook) => `lxc.hook.${hook} = ${hooks}/${hook}`)];
+}
+
+const isOurs = (value: string, hook: string): boolean =>
+  new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
+
+interface Entry {
+  key: string;
+  value: string;
+}
+
+/** Every setting, includes where they stand. */
+function entries(text: string, read: Read, depth = 0): Entry[] {
+  return text.split('\n').flatMap((line) => {
+    const [, key = '', value = ''] = /^[ \t]*(lxc\.[^=]*?)[ \t]*=[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    if (key === '') return [];
+    if (key !== 'lxc.include') return [{ key, value }];
+    const included = depth < 8 && value.startsWith('/') ? read(value) : null;
+    return included === null ? [] : entries(included, read, depth + 1);
+  });
+}
+
+const last = (all: Entry[], wanted: string): string | undefined =>
+  all.filter(({ key }) => key === wanted).at(-1)?.value;
+
+/** The lines between our markers; null without a block. */
+function blockOf(text: string): string[] | null {
+  if (withoutBlock(text) === text) return null;
+  const lines = text.split('\n').map((line) => line.trimEnd());
+  return lines.slice(lines.indexOf('# nethooks begin') + 1, lines.indexOf('# nethooks end'));
+}

@@ -1,0 +1,171 @@
+/** What `nethooks configure` would change in files, for one container: nothing is written here. */
+
+import { linkEnvironmentOf } from '../../attachment/link-files.ts';
+import { resolveLink } from '../../attachment/make-policy.ts';
+import { readFlagFaults, resolveContainer } from '../../config/container.ts';
+import { nicKeys } from '../../config/container-schema.ts';
+import { parseFlags } from '../../config/flags.ts';
+import { NethooksError } from '../../errors.ts';
+import type { Config } from '../../model/config.ts';
+import type { ContainerOptions } from '../../model/container-options.ts';
+import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
+import type { Step } from '../../model/step.ts';
+import { type Joining, joinings } from '../../plan/attachment/interfaces.ts';
+import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
+import { readText } from '../../system/files.ts';
+import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
+import { readInclude } from './include.ts';
+import { withIncludes } from './lxc-config.ts';
+
+export interface ConfigureWish {
+  name: string;
+  /** Its LXC configuration. */
+  configFile: string;
+  /** Docker's --net; null leaves it as it is. */
+  mode: Mode | null;
+  /** Flags, as on a hook line: each sets its key, for all of its values. */
+  words: readonly string[];
+  /** Keys to take out; those of an interface from interface `nic`. */
+  without: readonly string[];
+  /** The N of lxc.net.N. */
+  nic: string;
+  /** Take everything of ours out again. */
+  remove: boolean;
+}
+
+export interface Configured {
+  steps: Step[];
+  /** What its options are then. */
+  options: ContainerOptions;
+  joining: Joining[];
+  /** Keys that its hook line says too, which goes before. */
+  overridden: string[];
+}
+
+/**
+ * @param hooks the directory of our LXC hooks
+ * @throws NethooksError for anything wrong in what is asked for, or in what is there
+ */
+export function planConfigure(config: Config, hooks: string, wish: ConfigureWish): Configured {
+  const { name, configFile, words, remove } = wish;
+  readFlagFaults(words);
+  const ini = containerFile(name);
+  const iniBefore = readText(ini);
+  const iniAfter = remove ? null : edited(iniBefore, wish);
+  const text = readText(configFile) ?? '';
+  const backup = readText(backupOf(configFile));
+  const original = originalOf(text, backup);
+  const line = hookWords(original, readInclude);
+  const { options, problems } = resolveContainer(name, { text: iniAfter, words: remove ? [] : line });
+  if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'));
+  const include = options.link.length > 0 ? linkEnvironmentPath(name) : null;
+  const after = remove ? original : adoptedText(config, hooks, wish, { text, original, options, include });
+  const joining = remove ? [] : networksOf(config, after, options);
+  const environment = environmentSteps(wish, options, joining);
+  return {
+    steps: [
+      ...environment.write,
+      ...fileStep(ini, iniBefore, iniAfter),
+      ...fileStep(backupOf(configFile), backup, after === original ? null : original),
+      ...fileStep(configFile, text, after),
+      ...environment.remove,
+    ],
+    options,
+    joining,
+    overridden: overridden(line, words),
+  };
+}
+
+const BACKUP = '.nethooks-backup';
+const backupOf = (configFile: string): string => `${configFile}${BACKUP}`;
+
+/** Whether a file is the copy that `configure` keeps of an LXC configuration. */
+export const isBackup = (path: string): boolean => path.endsWith(BACKUP);
+
+/** The container's file with the flags in it; null when nothing is left in it that says something. */
+function edited(before: string | null, { words, without, nic }: ConfigureWish): string | null {
+  const { net, ...top } = parseFlags(words, () => undefined);
+  let text = before ?? '';
+  const set = (section: string, key: string, value: KeyValue): void => {
+    text = setKey(text, section, key, value);
+  };
+  for (const key of without) set(nic !== '0' && key in nicKeys ? `net.${nic}` : '', key, null);
+  for (const [key, value] of Object.entries(top)) set('', key, value as string | string[]);
+  for (const [index, keys] of Object.entries(net))
+    for (const [key, value] of Object.entries(keys)) set(index === '0' ? '' : `net.${index}`, key, value);
+  if (text.startsWith(WRITTEN) && isEmptyIni(text)) return null;
+  return before === null && text !== '' ? `${WRITTEN}\n${text}` : text || null;
+}
+
+interface Texts {
+  text: string;
+  original: string;
+  options: ContainerOptions;
+  include: string | null;
+}
+
+function adoptedText(config: Config, hooks: string, wish: ConfigureWish, texts: Texts): string {
+  const { text, original, options, include } = texts;
+  const mode = wish.mode ?? modeOf(text, original);
+  const networks = config.networks.map(({ name }) => name);
+  const chosen = Object.entries(options.nics).flatMap(([index, { network }]) =>
+    network === null ? [] : [[index, network] as const],
+  );
+  for (const [, network] of chosen)
+    if (!networks.includes(network))
+      throw new NethooksError(`network = ${network}: there is none; allowed: ${networks.join(', ')}`);
+  const own = Object.fromEntries(chosen);
+  const asked = mode?.kind === 'bridge' ? mode.network : null;
+  if (wish.mode && asked !== null && own[0] !== undefined && own[0] !== asked)
+    throw new NethooksError(`--net bridge:${asked}: ${containerFile(wish.name)} says network = ${own[0]}`);
+  if (mode && mode.kind !== 'bridge') requireNoNetwork(mode, options);
+  const first = config.networks[0]?.name as string;
+  const moved = mode?.kind === 'bridge' && mode.network === null && own[0] ? { ...mode, network: own[0] } : mode;
+  const nics = Object.fromEntries(chosen.filter(([index]) => index !== '0'));
+  return adopted(
+    original,
+    { mode: moved, fallback: own[0] ?? first, networks: config.networks, nics, hooks, include },
+    readInclude,
+  );
+}
+
+/** As Docker: what means an own network does not go with none, the host's or another container's. */
+function requireNoNetwork(mode: Mode, { publish, publishAll, expose, link, aliases, nics }: ContainerOptions): void {
+  const said = { publish, 'publish-all': publishAll ? [true] : [], expose, link, aliases, net: Object.keys(nics) };
+  for (const [key, value] of Object.entries(said))
+    if (value.length > 0)
+      throw new NethooksError(
+        `--net ${mode.kind}: the container has ${key === 'net' ? 'network, address or mtu' : key} set, which needs a bridge; ` +
+          `\`--no-${key === 'net' ? 'address' : key}\` takes it out`,
+      );
+}
+
+/** The networks that it is on then. */
+function networksOf(config: Config, text: string, options: ContainerOptions): Joining[] {
+  const shared = shares(text, readInclude) !== null;
+  return shared ? [] : joinings(withIncludes(text, readInclude), config.networks, options.nics);
+}
+
+/** The environment of its links must be there while its configuration includes it. */
+function environmentSteps({ name, configFile }: ConfigureWish, options: ContainerOptions, joining: Joining[]) {
+  const path = linkEnvironmentPath(name);
+  const before = readText(path);
+  if (options.link.length === 0) return { write: [], remove: fileStep(path, before, null) };
+  // Where it has no address yet it is not in the file: the first start completes it, for the second.
+  const places = joining.map(({ network }) => ({ network: network.name, address: network.address }));
+  const links = options.link.flatMap(({ container, alias }) => resolveLink(places, container, alias) ?? []);
+  return { write: fileStep(path, before, linkEnvironmentOf(name, links, configFile)), remove: [] };
+}
+
+const fileStep = (path: string, before: string | null, content: string | null): Step[] =>
+  before === content ? [] : [{ kind: 'file', path, before, content }];
+
+/** The keys that both the hook line and the new flags say. */
+function overridden(line: readonly string[], words: readonly string[]): string[] {
+  const keysOf = (list: readonly string[]): string[] => {
+    const { net, ...top } = parseFlags(list, () => undefined);
+    return [...Object.keys(top), ...Object.keys(net[0] ?? {})];
+  };
+  const there = keysOf(line);
+  return keysOf(words).filter((key) => there.includes(key));
+}

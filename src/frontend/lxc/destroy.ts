@@ -1,0 +1,27 @@
+/** lxc.hook.destroy, and lxc.hook.clone: a new container must not inherit what an earlier one of its name left behind. */
+
+import { destroy } from '../../attachment/disconnect.ts';
+import { isSafeName } from '../../model/names.ts';
+import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
+import { WRITTEN } from '../../plan/ini-edit.ts';
+import { forget } from '../../store/container.ts';
+import { readText, removeFile, writeAtomically } from '../../system/files.ts';
+import type { HookContext } from '../hooks/context.ts';
+import { parseLxcEvent } from './lxc-event.ts';
+
+/** The container's addresses are free again, and nobody's link leads to them any more. */
+export async function run({ words, env, exec, log }: HookContext): Promise<void> {
+  const { name, configFile } = parseLxcEvent(words, env);
+  const source = env.LXC_SRC_NAME;
+  if (source !== undefined && configFile !== null && isSafeName(source)) withoutLinksOf(source, configFile);
+  destroy(exec, name, log);
+  forget(name);
+  if (readText(containerFile(name))?.startsWith(WRITTEN)) removeFile(containerFile(name));
+}
+
+/** A clone has no links, and its original's environment goes with the original: an include of it would keep the clone from starting. */
+function withoutLinksOf(source: string, configFile: string): void {
+  const text = readText(configFile) ?? '';
+  const line = `lxc.include = ${linkEnvironmentPath(source)}\n`;
+  if (text.includes(line)) writeAtomically(configFile, text.replace(line, ''));
+}

@@ -1,0 +1,24 @@
+/** Reads what `lxc.include` names, for withIncludes. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { readText } from '../../system/files.ts';
+
+/**
+ * The text of an included file; for a directory (`common.conf.d` in every container made from a template) that of its `*.conf`
+ * files, one after the other. LXC takes these in the directory's own order; sorted, at least two runs agree.
+ * Null when there is nothing at `path`: then LXC does not start either.
+ */
+export function readInclude(path: string): string | null {
+  if (!isDirectory(path)) return readText(path);
+  const names = readdirSync(path).filter(
+    (name) => name.endsWith('.conf') && name !== '.conf' && !isDirectory(join(path, name)),
+  );
+  return names
+    .sort()
+    .map((name) => readText(join(path, name)) ?? '')
+    .join('\n');
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}

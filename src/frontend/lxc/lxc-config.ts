@@ -1,0 +1,191 @@
+/**
+ * The network devices that an LXC configuration asks for (lxc.container.conf(5); the details from lxc's src/lxc/confile.c and
+ * network.c, 2.0 to 7.0). Hooks cannot ask LXC itself: `lxc-info` from a hook deadlocks (lxc/lxc#395).
+ * What `lxc-start -s KEY=VALUE` overrides is not in any file, hence not seen here.
+ */
+import { isIPv4 } from '../../model/address.ts';
+
+export interface LxcNic {
+  /** The N of `lxc.net.N`; with the keys before LXC 2.1, the place in the order of `lxc.network.type` lines. */
+  index: number;
+  /** veth, macvlan, ipvlan, vlan, phys, empty or none. */
+  type: string;
+  /** The bridge or parent interface on the host. */
+  link?: string;
+  /** In the container: as configured, or as the kernel will call it; empty for the type `none`, which makes no device. */
+  name: string;
+  /** Lower case, six pairs of digits; absent when LXC makes one up, also in part (a pattern with `x`). */
+  hwaddr?: string;
+  /** `lxc.net.N.ipv4.address`, each with its prefix length. */
+  addresses: string[];
+  /** An address, or `auto` (the bridge's) or `dev` (none, the device itself). */
+  gateway?: string;
+  /** Whether LXC brings the device up. */
+  up: boolean;
+}
+
+/** Limits of withIncludes: deeper, or more, is a loop or an attack, and a hook must end. */
+const MAX_DEPTH = 8;
+const MAX_CHARACTERS = 1 << 20;
+/** What a file counts at least, so that small ones run out, too. */
+const MIN_CHARACTERS = 1 << 12;
+/** LXC warns about a longer name and cuts it off. */
+const IFNAME_LENGTH = 15;
+
+/** Comments and lines about anything else do not match. No flag `m`, for which U+2028 begins a line, too. */
+const LINE = /(?:^|[\r\n])[ \t]*(lxc\.(?:net|include)[^=\r\n]*?)[ \t]*=([^\r\n]*)/g;
+
+type Draft = Omit<LxcNic, 'name'> & { name?: string };
+type Include = (path: string) => void;
+
+/** The devices that this text alone asks for, in the order LXC makes them, and the paths that its `lxc.include` lines name. */
+export function parseLxcConfig(text: string): { nics: LxcNic[]; includes: string[] } {
+  const includes: string[] = [];
+  const drafts = new Map<number, Draft>();
+  readLines(text, drafts, (path) => includes.push(path));
+  return { nics: named(drafts), includes };
+}
+
+/**
+ * The devices with all includes read where they stand, so that a later line wins over an included one and the reverse.
+ * @param read gives the text of an included file; for a directory, that of its `*.conf` files one after the other; null when
+ *   there is none. It is asked for absolute paths only: others depend on where lxc-start was called.
+ */
+export function withIncludes(text: string, read: (path: string) => string | null): LxcNic[] {
+  const drafts = new Map<number, Draft>();
+  let budget = MAX_CHARACTERS;
+  const readText = (current: string, depth: number): void => {
+    budget -= Math.max(current.length, MIN_CHARACTERS);
+    if (budget < 0) return;
+    readLines(current, drafts, (path) => {
+      const included = budget > 0 && depth < MAX_DEPTH && path.startsWith('/') ? read(path) : null;
+      if (included !== null) readText(included, depth + 1);
+    });
+  };
+  readText(text, 0);
+  return named(drafts);
+}
+
+function readLines(text: string, drafts: Map<number, Draft>, include: Include): void {
+  for (const [, key = '', rest = ''] of text.matchAll(LINE)) {
+    const value = unquote(rest.replace(/^[ \t]+|[ \t]+$/g, ''));
+    if (key === 'lxc.include' && value !== '') include(value);
+    else if (key === 'lxc.net' && value === '') drafts.clear();
+    else if (key.startsWith('lxc.net.')) setKey(drafts, key.slice('lxc.net.'.length), value);
+    else if (key.startsWith('lxc.network')) setLegacyKey(drafts, key.slice('lxc.network'.length), value);
+  }
+}
+
+/** One pair of quotes around the whole value, as LXC takes them off. */
+function unquote(value: string): string {
+  return value.length > 1 && /^['"]/.test(value) && value.endsWith(value.charAt(0)) ? value.slice(1, -1) : value;
+}
+
+function setKey(drafts: Map<number, Draft>, key: string, value: string): void {
+  const [, digits, subkey] = /^(\d+)(?:\.(.+))?$/.exec(key) ?? [];
+  if (digits === undefined) return;
+  const index = Number(digits);
+  if (subkey === undefined) {
+    if (value === '') drafts.delete(index); // lxc.net.0 =
+    return;
+  }
+  const draft = drafts.get(index) ?? { index, type: 'empty', addresses: [], up: false };
+  if (value !== '' || drafts.has(index)) drafts.set(index, draft);
+  setSubkey(drafts, draft, subkey, value);
+}
+
+/** Before LXC 2.1 a `lxc.network.type` line begins the next device; `lxc.network.N.key` means the Nth of them. */
+function setLegacyKey(drafts: Map<number, Draft>, key: string, value: string): void {
+  if (key === '' || (key === '.type' && value === '')) drafts.clear();
+  const [, digits, name] = /^\.(?:(\d+)\.)?(.+)$/.exec(key) ?? [];
+  if (name === 'type' && value !== '') {
+    drafts.set(drafts.size, { index: drafts.size, type: value, addresses: [], up: false });
+    return;
+  }
+  const draft = drafts.get(digits === undefined ? drafts.size - 1 : Number(digits));
+  if (draft && name !== undefined) setSubkey(drafts, draft, name === 'ipv4' ? 'ipv4.address' : name, value);
+}
+
+function setSubkey(drafts: Map<number, Draft>, draft: Draft, key: string, value: string): void {
+  const given = value === '' ? undefined : value;
+  switch (key) {
+    case 'type': // forgets what earlier lines said about this device, as LXC does since 4.0.7
+      drafts.set(draft.index, { index: draft.index, type: given ?? 'empty', addresses: [], up: false });
+      break;
+    case 'link':
+    case 'name':
+      assign(draft, key, given?.slice(0, IFNAME_LENGTH));
+      break;
+    case 'ipv4.gateway':
+      assign(draft, 'gateway', given);
+      break;
+    case 'hwaddr':
+      assign(draft, 'hwaddr', macOf(value));
+      break;
+    case 'flags': // whatever is set means up
+      draft.up = given !== undefined;
+      break;
+    case 'ipv4.address':
+      draft.addresses = given === undefined ? [] : [...draft.addresses, ...withPrefix(given)];
+      break;
+  }
+}
+
+function assign(draft: Draft, key: 'link' | 'name' | 'gateway' | 'hwaddr', value: string | undefined): void {
+  if (value === undefined) delete draft[key];
+  else draft[key] = value;
+}
+
+/** LXC takes single digits, and separators as optional (lxc_convert_mac). */
+function macOf(value: string): string | undefined {
+  const pairs =
+    /^([\da-f]{1,2}):?([\da-f]{1,2}):?([\da-f]{1,2}):?([\da-f]{1,2}):?([\da-f]{1,2}):?([\da-f]{1,2})$/i.exec(value);
+  return pairs
+    ?.slice(1)
+    .map((pair) => pair.padStart(2, '0').toLowerCase())
+    .join(':');
+}
+
+/** `ADDRESS[/PREFIX] [BROADCAST]`; nothing for an address that LXC itself refuses to start with. */
+function withPrefix(value: string): string[] {
+  const [, address = '', prefix] = /^([^ /]+)(?:\/(\d+))?(?: .*)?$/.exec(value) ?? [];
+  if (!isIPv4(address) || Number(prefix ?? 0) > 32) return [];
+  return [`${address}/${prefix ?? classPrefix(address)}`];
+}
+
+/** By network class as LXC sees it on little-endian machines: it looks at the last octet (*seen*: 10.0.0.5 becomes /8, 10.0.0.200 /24). */
+function classPrefix(address: string): number {
+  const last = Number(address.split('.')[3]);
+  return last < 128 ? 8 : last < 192 ? 16 : 24;
+}
+
+/**
+ * Gives each device the name it will have: LXC first makes those with a name, then the kernel picks the lowest free ethN for
+ * each of the others, in the order of their numbers. A name with `%d` is such a pattern, too.
+ */
+function named(drafts: Map<number, Draft>): LxcNic[] {
+  const nics = [...drafts.values()]
+    .sort((a, b) => a.index - b.index)
+    .map((draft) => ({ ...draft, name: givenName(draft) }));
+  const taken = new Set<string>();
+  const isUnnamed = ({ name, type }: LxcNic) => name === 'eth%d' && type !== 'none';
+  for (const nic of [...nics.filter((nic) => !isUnnamed(nic)), ...nics.filter(isUnnamed)]) {
+    nic.name = pickName(nic.name, taken);
+    taken.add(nic.name);
+  }
+  return nics;
+}
+
+function givenName({ type, name, link }: Draft): string {
+  if (type === 'none') return '';
+  if (type === 'empty') return 'lo';
+  return name ?? (type === 'phys' ? link : undefined) ?? 'eth%d'; // a moved interface keeps its name
+}
+
+function pickName(name: string, taken: ReadonlySet<string>): string {
+  if (!name.includes('%d')) return name;
+  for (let number = 0; ; number++) {
+    const candidate = name.replace('%d', String(number));
+    if (!taken.has(candidate)) return candidate;
+  }
+}

@@ -1,0 +1,70 @@
+/** Checks a container's options against the other containers of the host, running or not: what `configure` refuses. */
+import { dirname } from 'node:path';
+import { resolveContainer } from '../../config/container.ts';
+import { NethooksError } from '../../errors.ts';
+import type { ContainerOptions } from '../../model/container-options.ts';
+import { containerFile } from '../../model/paths.ts';
+import type { Joining } from '../../plan/attachment/interfaces.ts';
+import { listAddresses } from '../../store/address-store.ts';
+import { holderId, readKept, storeOf } from '../../store/container.ts';
+import { ownNames } from '../../store/names.ts';
+import { readText } from '../../system/files.ts';
+import { hookWords } from './adopt.ts';
+import { listContainers } from './containers.ts';
+import { readInclude } from './include.ts';
+import { checkLinks } from './wish.ts';
+
+export interface Newcomer {
+  name: string;
+  /** Its LXC configuration. */
+  configFile: string;
+  options: ContainerOptions;
+  joining: Joining[];
+}
+
+/** @throws NethooksError naming the other container, for a name or an address that it has, and for links that cannot be */
+export function checkNeighbours(newcomer: Newcomer): void {
+  const { name, configFile, options } = newcomer;
+  checkLinks(name, options.link, configFile);
+  const directory = dirname(dirname(configFile));
+  const optionsOf = (other: string): ContainerOptions => {
+    const line = hookWords(readText(`${directory}/${other}/config`) ?? '', readInclude);
+    return resolveContainer(other, { text: readText(containerFile(other)), words: line }).options;
+  };
+  checkCircle(name, options, optionsOf);
+  checkNames(newcomer, listContainers(directory), optionsOf);
+  checkAddresses(newcomer);
+}
+
+function checkCircle(name: string, { link }: ContainerOptions, optionsOf: (other: string) => ContainerOptions): void {
+  const walk = (from: string, path: string[]): void => {
+    if (from === name) throw new NethooksError(`link ${path[1]}: links in a circle: ${[...path, from].join(' -> ')}`);
+    if (path.includes(from)) return;
+    for (const { container } of optionsOf(from).link) walk(container, [...path, from]);
+  };
+  for (const { container } of link) walk(container, [name]);
+}
+
+/** Names are a domain's own; where another container has never run, nobody knows its domains, and it counts for all. */
+function checkNames(
+  { name, options, joining }: Newcomer,
+  others: string[],
+  optionsOf: (other: string) => ContainerOptions,
+): void {
+  const domains = joining.map(({ network }) => network.domain);
+  const wanted = ownNames(name, options.aliases);
+  for (const other of others) {
+    const known = readKept(other).attachments.map(({ domain }) => domain);
+    if (other === name || (known.length > 0 && !known.some((domain) => domains.includes(domain)))) continue;
+    const taken = ownNames(other, optionsOf(other).aliases).find((theirs) => wanted.includes(theirs));
+    if (taken !== undefined) throw new NethooksError(`the name ${taken} is container ${other}'s already`);
+  }
+}
+
+function checkAddresses({ name, joining }: Newcomer): void {
+  for (const { network, wanted } of joining) {
+    const holder = listAddresses(storeOf(network.name)).find(({ address }) => address === wanted)?.holder.id;
+    if (wanted !== null && holder !== undefined && holder !== holderId(name))
+      throw new NethooksError(`address = ${wanted}: held by ${holder} on network ${network.name}`);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * lxc.hook.start-host: the container's interface is there, its root is mounted, its init has not run. What is set now from
+ * outside is there from init's first instruction on.
+ */
+import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { NethooksError } from '../../errors.ts';
+import type { Exec } from '../../system/exec.ts';
+import { isMissing } from '../../system/files.ts';
+import { type Ip, ipInside } from '../../system/ip.ts';
+import type { HookContext } from '../hooks/context.ts';
+import { parseLxcEvent } from './lxc-event.ts';
+import { start } from './start.ts';
+
+export async function run(context: HookContext): Promise<void> {
+  try {
+    await connect(context);
+  } finally {
+    dismissWatch(context.env);
+  }
+}
+
+async function connect({ words, env, exec, log }: HookContext): Promise<void> {
+  const event = parseLxcEvent(words, env);
+  if (process.getuid?.() !== 0)
+    throw new NethooksError('needs root: containers started by a user have that user run this hook');
+  const { pid } = event;
+  // What sets the interface up loads while we find out how.
+  const ip = pid === null ? null : enter(exec, pid);
+  await start({ exec, log }, event, ip);
+}
+
+/** `ip` in the container's network namespace; null when that is the host's own, which is not ours to configure. */
+function enter(exec: Exec, pid: number): Ip | null {
+  let namespace: number;
+  try {
+    if (readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net')) return null;
+    namespace = openSync(`/proc/${pid}/ns/net`, 'r');
+  } catch (cause) {
+    if (isMissing(cause)) throw new NethooksError(`the container's process ${pid} is gone`, 1, { cause });
+    throw cause;
+  }
+  try {
+    return ipInside(exec, namespace);
+  } finally {
+    closeSync(namespace);
+  }
+}
+
+/** Our shim, hooks/lxc/start-host, has set it beside us, to end us when we take too long. */
+function dismissWatch({ NETHOOKS_WATCH }: NodeJS.ProcessEnv): void {
+  const pid = Number(NETHOOKS_WATCH);
+  if (!(pid > 1)) return;
+  try {
+    process.kill(pid);
+  } catch {
+    // It has gone.
+  }
+}

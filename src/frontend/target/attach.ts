@@ -1,0 +1,155 @@
+/** `nethooks attach`: what a CNI runtime would ask for, asked from the command line. */
+
+import { NethooksError } from '../../errors.ts';
+import { readRoutes } from '../../host/facts.ts';
+import { bare, isIPv4, subnetCidr, subnetOf, toAddress, toNumber } from '../../model/address.ts';
+import { parsePortSpec } from '../../model/ports.ts';
+import { wantedPorts } from '../../plan/attachment/publish.ts';
+import { type AttachmentRecord, listAttachments, readAttachment, writeAttachment } from '../../store/attachments.ts';
+import { readRecord } from '../../store/host-record.ts';
+import { add, type CniContext } from '../cni/add.ts';
+import { parseConf } from '../cni/conf.ts';
+import { del } from '../cni/del.ts';
+import { remove } from '../cni/gc.ts';
+import { enter } from '../cni/namespace.ts';
+import type { Request } from '../cni/request.ts';
+import type { Result } from '../cni/result.ts';
+import { addShim } from './shim.ts';
+import { parseTarget, type Target, targetName } from './target.ts';
+
+export interface AttachWish {
+  /** A network of nethooks.ini; null for the first, unless there is a mode. */
+  network: string | null;
+  mode: 'ptp' | 'macvlan' | 'ipvlan' | null;
+  master: string | null;
+  /** `auto`, `dhcp`, an address, or an address with prefix length. */
+  address: string;
+  gateway: string | null;
+  ifname: string;
+  /** In Docker's words. */
+  publish: string[];
+  name: string | null;
+  mac: string | null;
+  mtu: number | null;
+  hostShim: boolean;
+}
+
+/** Under which network name attachments are recorded, and addresses held that are on no network of ours. */
+export const ATTACHED = 'attach';
+
+export const attachmentId = (kind: string, name: string): string => `attached.${kind}.${name}`;
+
+/** Where the stock IPAM plugins are, for dhcp. */
+const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
+
+/** @throws NethooksError, CniError; nothing is left then */
+export async function attach(context: CniContext, target: Target, wish: AttachWish): Promise<Result> {
+  const conf = configuration(wish);
+  const name = wish.name ?? target.name;
+  const request: Request = {
+    command: 'ADD',
+    containerId: attachmentId(target.kind, target.name),
+    netns: target.netns,
+    ifname: wish.ifname,
+    path: PLUGINS,
+    argsText: 'IgnoreUnknown=1',
+    args: { K8S_POD_NAME: name },
+    version: '1.1.0',
+    name: ATTACHED,
+    conf,
+    text: JSON.stringify(conf),
+  };
+  const parsed = parseConf(conf, {});
+  const publish = wantedPorts({
+    publish: wish.publish.map(parsePortSpec),
+    expose: [],
+    publishAll: false,
+    publishAddress: '0.0.0.0',
+  });
+  const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns));
+  if (!wish.hostShim) return result;
+  const key = { network: ATTACHED, id: request.containerId, ifname: wish.ifname };
+  try {
+    const master = wish.master ?? readRoutes().defaultDevice ?? '';
+    const shim = addShim(
+      context.exec,
+      master,
+      result.ips.map(({ address }) => bare(address)),
+    );
+    writeAttachment({ ...(readAttachment(key) as AttachmentRecord), shim });
+  } catch (error) {
+    del(context, { ...request, command: 'DEL' });
+    throw error;
+  }
+  return result;
+}
+
+/** The CNI configuration that says the same. */
+function configuration(wish: AttachWish): Record<string, unknown> {
+  const { mode, address, master, gateway, publish, hostShim } = wish;
+  const common = {
+    cniVersion: '1.1.0',
+    name: ATTACHED,
+    ...(wish.mtu === null ? {} : { mtu: wish.mtu }),
+    ...(wish.mac === null ? {} : { mac: wish.mac }),
+  };
+  if (hostShim && mode !== 'macvlan') throw usage('--host-shim goes with --mode macvlan');
+  if (mode === null) {
+    if (master !== null || gateway !== null) throw usage('--master and --gateway go with --mode');
+    const network = wish.network ?? readRecord().networks[0]?.name;
+    if (network === undefined)
+      throw new NethooksError('no network is up: `nethooks up`, or --mode ptp, macvlan or ipvlan');
+    if (address !== 'auto' && !isIPv4(address))
+      throw usage(`--address ${address}: allowed: auto, or an address of the network`);
+    const ips = address === 'auto' ? {} : { runtimeConfig: { ips: [address] } };
+    return { ...common, type: 'nethooks', network, ...ips };
+  }
+  if (wish.network !== null) throw usage('--network and --mode exclude each other');
+  if (publish.length > 0) throw usage('--publish goes with --network');
+  if (mode === 'ptp' && master !== null) throw usage('--master goes with --mode macvlan or ipvlan');
+  return {
+    ...common,
+    type: `nethooks-${mode}`,
+    ...(mode === 'ptp' ? { ipMasq: true } : {}),
+    ...(master === null ? {} : { master }),
+    ...addressing(wish),
+  };
+}
+
+/** A point-to-point pair has its gateway and its way out; what is on the LAN says who leads out. */
+function addressing({ mode, address, gateway }: AttachWish): Record<string, unknown> {
+  if (address === 'dhcp' && mode === 'macvlan') return { ipam: { type: 'dhcp' } };
+  const [text = '', bits = ''] = address.split('/');
+  const prefix = /^\d{1,2}$/.test(bits) ? Number(bits) : 33;
+  if (!isIPv4(text) || prefix > 30)
+    throw usage(
+      `--address ${address}: with --mode ${mode} allowed: an address with prefix length, such as 10.9.0.2/24${mode === 'macvlan' ? ', or dhcp' : ''}`,
+    );
+  const { first } = subnetOf(text, prefix);
+  // host-local keeps a gateway's address free in any case.
+  const free = toAddress(first + (toNumber(text) === first + 1 ? 2 : 1));
+  const routes = mode === 'ptp' || gateway !== null ? [{ dst: '0.0.0.0/0' }] : [];
+  const range = { subnet: subnetCidr(address), gateway: gateway ?? free };
+  return { ipam: { type: 'host-local', ranges: [[range]], routes }, runtimeConfig: { ips: [text] } };
+}
+
+/** What was attached to a target, whether or not that is still there. */
+export function attachmentsOf(word: string, ifname: string | null): AttachmentRecord[] {
+  const { kind, name } = parseTarget(word);
+  return listAttachments(ATTACHED).filter((record) => {
+    const [, ofKind = '', ...rest] = record.id.split('.');
+    const same = kind === null ? ofKind : kind;
+    return (
+      ofKind === same &&
+      rest.join('.') === targetName(ofKind as Target['kind'], name) &&
+      (ifname === null || record.ifname === ifname)
+    );
+  });
+}
+
+/** Takes attachments back. */
+export function detach(context: CniContext, records: readonly AttachmentRecord[]): void {
+  for (const record of records) remove(context, record);
+}
+
+const usage = (message: string): NethooksError => new NethooksError(message, 2);

@@ -1,0 +1,55 @@
+/** A change to the host from beginning to end: lock, look, plan, apply, record. */
+import { NethooksError } from '../errors.ts';
+import type { HostFacts } from '../model/facts.ts';
+import type { HostRecord } from '../model/host-record.ts';
+import type { Plan } from '../model/step.ts';
+import { type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host/host.ts';
+import { readRecord, writeRecord } from '../store/host-record.ts';
+import { type Applying, applySteps } from '../system/apply.ts';
+import type { Exec } from '../system/exec.ts';
+import { lockHost } from '../system/lock.ts';
+import { gatherFacts } from './facts.ts';
+import { stranded } from './stranded.ts';
+
+export interface Change {
+  /** From what the record holds to what is wanted. */
+  wish: (record: HostRecord) => HostWish;
+  /** Also take back what outlives a reboot. */
+  files?: boolean;
+}
+
+/**
+ * Carries a change out and returns the plan that was applied. Only one at a time on a host; others wait.
+ * @param waitSeconds how long to wait for another nethooks
+ * @throws NethooksError when the plan is refused or a step fails; nothing is changed then
+ */
+export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
+  const release = await lockHost(how.exec, waitSeconds);
+  try {
+    const { plan, after } = await planChange(how.exec, change);
+    if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
+    await applySteps(how, plan.steps);
+    writeRecord(after);
+    return plan;
+  } finally {
+    release();
+  }
+}
+
+export interface Planned {
+  plan: Plan;
+  facts: HostFacts;
+  /** What is to be remembered once the plan is applied. */
+  after: HostRecord;
+}
+
+/** What would be done now, without doing it. */
+export async function planChange(exec: Exec, change: Change): Promise<Planned> {
+  const record = readRecord();
+  const wish = change.wish(record);
+  const facts = await gatherFacts(exec, wish.networks, record.networks);
+  const plan = planHost(wish, facts, record);
+  plan.warnings.push(...stranded(wish.networks));
+  if (change.files) plan.steps.push(...planFilesDown(facts));
+  return { plan, facts, after: recordAfter(plan, wish, facts, record) };
+}

@@ -1,0 +1,152 @@
+/** What `nethooks status` knows, as data. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { toNumber } from '../model/address.ts';
+import type { Config, NetworkConfig } from '../model/config.ts';
+import type { HostFacts } from '../model/facts.ts';
+import { dnsName } from '../model/names.ts';
+import { leasesFile, namesDir } from '../model/paths.ts';
+import { describe, type Plan, type Step } from '../model/step.ts';
+import { served } from '../plan/host/dnsmasq.ts';
+import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
+import { parseListing } from '../plan/host/nft-listing.ts';
+import { checksumRule, ownRules } from '../plan/host/rules.ts';
+import { listAddresses } from '../store/address-store.ts';
+import { type ContainerRecord, readRunning, storeOf } from '../store/container.ts';
+import { readText } from '../system/files.ts';
+
+export interface Lease {
+  address: string;
+  mac: string;
+  /** What the machine calls itself; it is not a name in DNS. */
+  hostname: string;
+  /** ms since the epoch; null for ever. */
+  expires: number | null;
+}
+
+export interface ContainerStatus {
+  /** The container, or the holder's id for one that is not LXC's. */
+  name: string;
+  address: string;
+  ifname: string;
+  /** The name that answers now, or null. */
+  dnsName: string | null;
+  /** pid of its init while it runs. */
+  pid: number | null;
+}
+
+/** Of a rule; not needed where the configuration or the uplinks ask for none. */
+export type Presence = 'present' | 'missing' | 'not needed';
+
+export interface NetworkStatus {
+  name: string;
+  address: string;
+  domain: string;
+  /** Whether the bridge is there, up and has its address. */
+  bridge: boolean;
+  /** The interfaces masqueraded behind now; `*` for any. */
+  uplinks: string[];
+  defaultDevice: string | null;
+  masquerade: Presence;
+  checksum: Presence;
+  /** Whether there is DNS or DHCP for a dnsmasq to do. */
+  served: boolean;
+  /** pid of its dnsmasq; null when none runs. */
+  dnsmasq: number | null;
+  reserved: { held: number; of: number };
+  containers: ContainerStatus[];
+  leases: Lease[];
+}
+
+export interface Status {
+  networks: NetworkStatus[];
+  forwarding: boolean;
+  resolver: string;
+  upstreams: string[];
+  /** What `up` would do, one line each: empty when nothing is missing. */
+  missing: string[];
+  warnings: string[];
+}
+
+/** Puts the status together from facts, the plan that `up` would apply, and the store. */
+export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
+  return {
+    networks: config.networks.map((network) => networkStatus(network, facts)),
+    forwarding: facts.ipForward === '1',
+    resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
+    upstreams: facts.upstreams,
+    missing: [...plan.refusals, ...plan.steps.map((step) => headline(step))],
+    warnings: plan.warnings,
+  };
+}
+
+/** What a step is about, in one line. */
+const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
+
+function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus {
+  const { name, address, prefix, reserve } = network;
+  const link = facts.links.find((candidate) => candidate.name === name);
+  const checksum = checksumRule(name);
+  const uplinks = network.uplinks === '*' ? ['*'] : activeUplinks(network, facts.links);
+  const held = listAddresses(storeOf(name));
+  return {
+    name,
+    address: `${address}/${prefix}`,
+    domain: network.domain,
+    bridge: link?.kind === 'bridge' && link.up && link.addresses.includes(`${address}/${prefix}`),
+    uplinks,
+    defaultDevice: facts.defaultDevice,
+    masquerade: presence(network.masquerade && uplinks.length > 0, masquerades(network, facts)),
+    checksum: presence(
+      network.dhcp !== null,
+      ownRules(facts).some((rule) => rule.chain === checksum.chain && rule.match === checksum.match),
+    ),
+    served: served(network),
+    dnsmasq: facts.dnsmasq[name]?.pid ?? null,
+    reserved: { held: held.length, of: toNumber(reserve.to) - toNumber(reserve.from) + 1 },
+    containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder.id, holder.ifname)),
+    leases: readLeases(name),
+  };
+}
+
+const presence = (needed: boolean, there: boolean): Presence => (there ? 'present' : needed ? 'missing' : 'not needed');
+
+/** Whether the kernel has the rules, and the network in the set that they ask. */
+function masquerades(network: NetworkConfig, facts: HostFacts): boolean {
+  const { sets, chains } = parseListing(facts.nft ?? '');
+  const { postrouting } = wantedTable([network], facts.links).chains;
+  const set = network.uplinks === '*' ? sets.subnets : sets.uplinks;
+  const there = chains.postrouting?.join('\n') === postrouting?.rules.join('\n');
+  return there && (set?.some((element) => element.split(' ')[0] === network.subnet) ?? false);
+}
+
+function containerStatus(network: NetworkConfig, address: string, id: string, ifname: string): ContainerStatus {
+  const name = id.replace(/^lxc-/, '');
+  const record: ContainerRecord | null = id.startsWith('lxc-') ? readRunning(name) : null;
+  const running = record !== null && existsSync(`/proc/${record.pid}`);
+  const answers = readText(join(namesDir(network.domain), name))?.includes(`${address} `) ?? false;
+  return {
+    name,
+    address,
+    ifname,
+    dnsName: answers ? `${dnsName(name)}.${network.domain}` : null,
+    pid: running ? record.pid : null,
+  };
+}
+
+/** dnsmasq's lease file: expiry in seconds since the epoch or 0, MAC, address, name or *, client id. */
+function readLeases(network: string): Lease[] {
+  return (readText(leasesFile(network)) ?? '').split('\n').flatMap((line) => {
+    const [expires, mac, address, hostname] = line.split(' ');
+    if (!expires || !mac || !address || !hostname) return [];
+    return [
+      {
+        address,
+        mac,
+        hostname: hostname === '*' ? '' : hostname,
+        expires: expires === '0' ? null : Number(expires) * 1000,
+      },
+    ];
+  });
+}

@@ -1,0 +1,89 @@
+/** The configuration after validation: plain JSON data, so that hooks read it back from the cache as it is. */
+
+/** An inclusive range of IPv4 addresses, dotted quads. */
+export interface AddressRange {
+  from: string;
+  to: string;
+}
+
+export interface HostConfig {
+  firewall: 'auto' | 'nftables';
+  resolver: 'auto' | 'resolved' | 'resolvconf' | 'file' | 'none';
+}
+
+export interface NetworkConfig {
+  /** The bridge's name, which is also the network's and the address store's. */
+  name: string;
+  /** The bridge's own address. */
+  address: string;
+  /** Prefix length of the subnet, in bits. */
+  prefix: number;
+  /** The subnet in CIDR notation, with the host bits cleared. */
+  subnet: string;
+  /** Interfaces to masquerade behind; `*` is every interface that is not one of our bridges. */
+  uplinks: '*' | string[];
+  masquerade: boolean;
+  /** DNS domain of the containers' names, without dots at its ends. */
+  domain: string;
+  /** Whether dnsmasq answers DNS on the bridge. */
+  dns: boolean;
+  /** Servers to forward to; empty means the host's own. */
+  dnsUpstream: string[];
+  /** Dynamic range for machines that no hook announces; null when DHCP is off. */
+  dhcp: AddressRange | null;
+  /** Lease time in seconds, or for ever. */
+  lease: number | 'infinite';
+  /** Where the containers' sticky addresses come from. */
+  reserve: AddressRange;
+  /** Whether containers on it reach each other without a link (Docker's icc). */
+  icc: boolean;
+  /** Bytes; `auto` follows the interface of the default route. */
+  mtu: number | 'auto';
+  /** What its containers get that say nothing themselves; goes before the host's. */
+  containers: NameDefaults;
+}
+
+/** How a container asks for names, where it does not say so itself. An empty list says nothing. */
+export interface NameDefaults {
+  /** IP addresses of DNS servers that take the place of ours. */
+  dns: string[];
+  /** Search domains; a single `.` clears the list. */
+  dnsSearch: string[];
+  /** Options of resolv.conf(5). */
+  dnsOption: string[];
+  extraHost: ExtraHost[];
+}
+
+/** Each list as a whole from the first place that says it. */
+export function overlay(first: NameDefaults, then: NameDefaults): NameDefaults {
+  const pick = <T>(one: T[], other: T[]): T[] => (one.length > 0 ? one : other);
+  return {
+    dns: pick(first.dns, then.dns),
+    dnsSearch: pick(first.dnsSearch, then.dnsSearch),
+    dnsOption: pick(first.dnsOption, then.dnsOption),
+    extraHost: pick(first.extraHost, then.extraHost),
+  };
+}
+
+/** A line of a container's /etc/hosts. */
+export interface ExtraHost {
+  name: string;
+  address: string;
+}
+
+/** What holds for every container of the host that says nothing itself. */
+export interface ContainerDefaults extends NameDefaults {
+  /** The host ports that `publish-all`, and a `publish` without a host port, take from. Inclusive. */
+  publishPorts: { from: number; to: number };
+  /** The host's address that a `publish` without an address means; 0.0.0.0 for all (Docker's --ip). */
+  publishAddress: string;
+}
+
+export interface Config {
+  /** The file it was read from. */
+  source: string;
+  host: HostConfig;
+  containers: ContainerDefaults;
+  /** At least one; the first is the one that new containers join. */
+  networks: NetworkConfig[];
+}

@@ -1,0 +1,97 @@
+/** One dnsmasq per network: DHCP for whoever asks on the bridge, DNS for the containers' names. */
+
+import { isIPv4, netmask, subnetOf, toAddress } from '../../model/address.ts';
+import type { NetworkConfig } from '../../model/config.ts';
+import type { HostFacts } from '../../model/facts.ts';
+import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from '../../model/paths.ts';
+import type { FileStep, Step } from '../../model/step.ts';
+import { parsed } from '../parsed.ts' with { type: 'macro' };
+import { fill } from '../template.ts';
+import { mtuOf } from './bridge.ts';
+
+const TEMPLATE = parsed('dnsmasq.conf.mustache');
+
+/** Whether a network needs a dnsmasq at all. */
+export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
+
+/** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
+export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
+  const { name, address, dhcp, dns, domain, dnsUpstream, containers } = network;
+  // Without DNS of our own, machines are told the servers that they should ask instead (both seeds of the idea did so).
+  const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
+    (server) => isIPv4(server) && !server.startsWith('127.'),
+  );
+  const told = containers.dns.filter((server) => !server.includes(':'));
+  return fill(TEMPLATE, {
+    name,
+    address,
+    domain,
+    dns,
+    // A domain's hosts files are those of all its networks.
+    zones: zonesOf(all.filter((other) => other.domain === domain)),
+    pidFile: dnsmasqPid(name),
+    namesDir: namesDir(domain),
+    resolvFile: dnsUpstream.length === 0 && UPSTREAMS,
+    upstream: dnsUpstream,
+    // Other networks of this host, so that a container finds the name of one on another bridge.
+    neighbours: all
+      .filter((other) => other.dns && other.domain !== domain)
+      .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
+    dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
+    dhcpHostsDir: dhcpHostsDir(name),
+    leasesFile: leasesFile(name),
+    dnsServers: told.length > 0 ? told.join(',') : dns ? address : elsewhere.join(','),
+    search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
+    mtu: mtuOf(network, facts),
+  });
+}
+
+const zonesOf = (networks: NetworkConfig[]): string[] => [
+  ...new Set(networks.flatMap(({ address, prefix }) => reverseZones(address, prefix))),
+];
+
+/**
+ * The zones of a subnet's reverse names (RFC 1035 section 3.5), which are cut at octets only: a /20 takes sixteen, a /30 four.
+ * @param prefix in bits
+ */
+export function reverseZones(address: string, prefix: number): string[] {
+  const octets = Math.ceil(prefix / 8);
+  const size = 2 ** (32 - 8 * octets);
+  const { first, last } = subnetOf(address, prefix);
+  const zone = (start: number) => [...toAddress(start).split('.').slice(0, octets).reverse(), 'in-addr.arpa'].join('.');
+  return Array.from({ length: (last - first + 1) / size }, (_, index) => zone(first + index * size));
+}
+
+/** The servers that every dnsmasq forwards to, as a resolv.conf of its own; dnsmasq notices when it changes. */
+export const upstreamsFile = (upstreams: string[]): string =>
+  upstreams.map((server) => `nameserver ${server}\n`).join('');
+
+/** Configuration files first, then the daemons whose configuration changed or that do not run. */
+export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[] {
+  const wanted = networks.filter(served);
+  const gone = networks.filter((network) => !served(network)).flatMap(({ name }) => planDnsmasqDown(name, facts));
+  const files: FileStep[] = [];
+  const write = (path: string, before: string | null, content: string | null): void => {
+    if (before !== content) files.push({ kind: 'file', path, before, content });
+  };
+  // Also for networks without a dnsmasq, whose containers are told these servers.
+  write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, networks.length > 0 ? upstreamsFile(facts.upstreams) : null);
+  const daemons: Step[] = [];
+  for (const network of wanted) {
+    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
+    const conf = dnsmasqConfig(network, wanted, facts);
+    write(dnsmasqConf(network.name), fact.conf, conf);
+    const directories = [dhcpHostsDir(network.name), namesDir(network.domain), STATE];
+    const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
+    if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
+    else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
+  }
+  return [...gone, ...files, ...daemons];
+}
+
+/** Stops a network's dnsmasq and removes its configuration. */
+export function planDnsmasqDown(name: string, facts: HostFacts): Step[] {
+  const fact = facts.dnsmasq[name];
+  const stop: Step[] = fact?.pid ? [{ kind: 'dnsmasq', action: 'stop', network: name, directories: [] }] : [];
+  return fact?.conf ? [...stop, { kind: 'file', path: dnsmasqConf(name), before: fact.conf, content: null }] : stop;
+}

@@ -1,0 +1,191 @@
+/** The nftables table: a fixed number of rules, whatever the number of networks, uplinks, containers, ports and links. */
+import type { NetworkConfig } from '../../model/config.ts';
+import type { HostFacts, LinkFact } from '../../model/facts.ts';
+import { elementsOf, PolicySets } from '../../model/policy.ts';
+import type { Step } from '../../model/step.ts';
+import { guardedBridges, planIsolation } from './isolation.ts';
+import { parseListing, TABLE } from './nft-listing.ts';
+import { planPublishing } from './publishing.ts';
+
+/** What follows from the configuration, and the sets and maps that containers' policies fill. */
+export interface Table {
+  /** Name to type (nft(8), SETS and MAPS) and elements. */
+  sets: Record<string, TableSet>;
+  /** Name to hook and rules, both in the words that nft itself prints. */
+  chains: Record<string, { hook: string; rules: string[] }>;
+}
+
+interface TableSet {
+  kind: 'set' | 'map';
+  type: string;
+  elements: string[];
+  /** Filled by containers: what is missing is added, but what is there and unknown is not ours to remove. */
+  containers?: true;
+}
+
+/** The uplinks a network masquerades behind now: those configured that are up. `*` needs no list. */
+export function activeUplinks(network: NetworkConfig, links: LinkFact[]): string[] {
+  if (network.uplinks === '*') return [];
+  return network.uplinks.filter((name) => links.some((link) => link.name === name && link.up));
+}
+
+/** Published ports. What somebody else's rule translated first stays as it is. */
+const PUBLISH = [
+  'fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at',
+  'fib daddr type local dnat ip to meta l4proto . th dport map @published',
+];
+
+/**
+ * The table as it should be.
+ *
+ * raw: a bridge with route_localnet takes packets to 127.0.0.0/8, which are for this host alone (moby#45610, CVE-2020-8558).
+ *   iifname != "lo" ip daddr 127.0.0.0/8 drop
+ * prerouting, and output for what the host itself sends: published ports, those of one address before those of all.
+ *   fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at
+ *   fib daddr type local dnat ip to meta l4proto . th dport map @published
+ * postrouting
+ *   oifname @bridges ip saddr 127.0.0.0/8 masquerade     a container cannot answer to 127.0.0.1
+ *   ct status dnat ip saddr . oifname @hairpin masquerade   nor past the host to a neighbour that asked the host
+ *   oifname @bridges return                    between our own networks nothing else is translated
+ *   ip saddr @subnets masquerade               uplinks = *
+ *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
+ * forward: icc = false. Between containers only answers, published ports and links; the bridges send bridged packets here
+ * as well (isolation.ts). IPv6 has no links, so it is dropped.
+ *   iifname != @isolated oifname != @isolated accept
+ *   iifname != @bridges accept
+ *   oifname != @bridges accept
+ *   ct state established,related accept
+ *   ct status dnat accept
+ *   ip saddr . ip daddr . meta l4proto . th dport @links accept
+ *   drop
+ *
+ * @param guarded bridges of no network any more, whose containers are still kept apart
+ */
+export function wantedTable(
+  networks: NetworkConfig[],
+  links: LinkFact[],
+  policies: HostFacts['policies'] = [],
+  guarded: string[] = [],
+): Table {
+  const masqueraded = networks.filter((network) => network.masquerade);
+  const pairs = masqueraded.flatMap((network) =>
+    activeUplinks(network, links).map((uplink) => `${network.subnet} . "${uplink}"`),
+  );
+  const known = policies.filter(({ network }) => networks.some(({ name }) => name === network));
+  const containers = elementsOf(...known);
+  return {
+    sets: {
+      bridges: set(IFNAMES, quoted([...networks.map(({ name }) => name), ...guarded])),
+      subnets: set(
+        'type ipv4_addr; flags interval;',
+        masqueraded.filter((network) => network.uplinks === '*').map((network) => network.subnet),
+      ),
+      uplinks: set('type ipv4_addr . ifname; flags interval;', pairs),
+      hairpin: set(
+        'type ipv4_addr . ifname; flags interval;',
+        networks.map(({ name, subnet }) => `${subnet} . "${name}"`),
+      ),
+      isolated: set(IFNAMES, quoted([...networks.filter(({ icc }) => !icc).map(({ name }) => name), ...guarded])),
+      ...Object.fromEntries(
+        Object.entries(PolicySets).map(([name, { kind, type }]) => {
+          const elements = containers[name as keyof typeof PolicySets];
+          return [name, { kind, type, elements, containers: true as const }];
+        }),
+      ),
+    },
+    chains: {
+      raw: {
+        hook: 'type filter hook prerouting priority -300; policy accept;',
+        rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop'],
+      },
+      prerouting: { hook: 'type nat hook prerouting priority -100; policy accept;', rules: PUBLISH },
+      output: { hook: 'type nat hook output priority -100; policy accept;', rules: PUBLISH },
+      postrouting: {
+        hook: 'type nat hook postrouting priority srcnat; policy accept;',
+        rules: [
+          'oifname @bridges ip saddr 127.0.0.0/8 masquerade',
+          'ct status dnat ip saddr . oifname @hairpin masquerade',
+          'oifname @bridges return',
+          'ip saddr @subnets masquerade',
+          'ip saddr . oifname @uplinks masquerade',
+        ],
+      },
+      forward: {
+        hook: 'type filter hook forward priority 0; policy accept;',
+        rules: [
+          'iifname != @isolated oifname != @isolated accept',
+          'iifname != @bridges accept',
+          'oifname != @bridges accept',
+          'ct state established,related accept',
+          'ct status dnat accept',
+          'ip saddr . ip daddr . meta l4proto . th dport @links accept',
+          'drop',
+        ],
+      },
+    },
+  };
+}
+
+const IFNAMES = 'type ifname;';
+const quoted = (names: string[]): string[] => names.map((name) => `"${name}"`);
+const set = (type: string, elements: string[]): TableSet => ({ kind: 'set', type, elements });
+
+/** nft before 1.0 needs it said what the map holds; later versions understand both. */
+const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 'dnat ip addr . port to');
+
+/** One transaction from what is there to what is wanted; nothing when they agree. */
+export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
+  const guarded = guardedBridges(networks, facts);
+  const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
+  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
+  return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
+}
+
+/** Removes the table; what keeps containers apart that still run stays until they are gone. */
+export function planFirewallDown(facts: HostFacts): Step[] {
+  if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
+  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
+  return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
+}
+
+/** Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction. */
+function transaction({ sets, chains }: Table, listing: string | null): string {
+  const now = parseListing(listing ?? '');
+  const lines: string[] = listing === null ? [`add table ${TABLE}`] : [];
+  for (const [name, { kind, type, elements, containers }] of Object.entries(sets)) {
+    const present = new Set(now.sets[name]);
+    const wanted = new Set(elements);
+    if (!now.sets[name]) lines.push(`add ${kind} ${TABLE} ${name} { ${type} }`);
+    if (!containers)
+      lines.push(
+        ...change(
+          'delete',
+          name,
+          [...present].filter((element) => !wanted.has(element)),
+        ),
+      );
+    lines.push(
+      ...change(
+        'add',
+        name,
+        elements.filter((element) => !present.has(element)),
+      ),
+    );
+  }
+  for (const [name, { hook, rules }] of Object.entries(chains)) {
+    const present = now.chains[name];
+    if (present?.join('\n') === rules.join('\n')) continue;
+    lines.push(present ? `flush chain ${TABLE} ${name}` : `add chain ${TABLE} ${name} { ${hook} }`);
+    lines.push(...rules.map((rule) => `add rule ${TABLE} ${name} ${ruleForAllVersions(rule)}`));
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** The line that adds or deletes elements; none when there are none. */
+export const change = (verb: 'add' | 'delete', set: string, elements: readonly string[]): string[] =>
+  elements.length > 0 ? [`${verb} element ${TABLE} ${set} { ${elements.join(', ')} }`] : [];
+
+/** `add` first, because deleting a table that is not there is an error (nft(8) got `destroy` only in 1.0.7). */
+const REMOVE = `add table ${TABLE}\ndelete table ${TABLE}\n`;
+
+const restore = (listing: string | null): string => (listing === null ? REMOVE : `${REMOVE}${listing}`);

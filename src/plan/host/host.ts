@@ -1,0 +1,113 @@
+/** From what is wanted and what is there to the steps in between: the one plan that `up`, `down` and the ifupdown hooks apply. */
+import sysctlTemplate from '../../../templates/sysctl.conf.mustache' with { type: 'text' };
+import type { HostConfig, NetworkConfig } from '../../model/config.ts';
+import type { HostFacts } from '../../model/facts.ts';
+import type { HostRecord } from '../../model/host-record.ts';
+import { SYSCTL_FILE } from '../../model/paths.ts';
+import type { Plan, Step } from '../../model/step.ts';
+import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
+import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
+import { planFirewall, planFirewallDown } from './firewall.ts';
+import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
+import { planResolver } from './resolver.ts';
+import { planRules, planRulesDown } from './rules.ts';
+
+export interface HostWish {
+  host: HostConfig;
+  /** The networks that are to be up; all others of the record come down. */
+  networks: NetworkConfig[];
+  /** Where our LXC hooks are; null when they are not installed. */
+  hooks: string | null;
+}
+
+/** The steps from `facts` to `wish`. Empty when the host is as wished. */
+export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {
+  const { networks } = wish;
+  const named = (list: { name: string }[], name: string): boolean => list.some((one) => one.name === name);
+  const stale = record.networks.filter((old) => !named(networks, old.name));
+  /** Our addresses on a bridge, by what was applied. */
+  const applied = (name: string): string[] =>
+    record.networks
+      .filter((old) => old.name === name && !record.found.includes(`${name} ${cidrOf(old)}`))
+      .map((old) => cidrOf(old));
+  // A bridge of ours that no record names had containers on it when its network went.
+  const left = facts.links.filter(
+    ({ name, alias }) => alias === ALIAS && !named(networks, name) && !named(stale, name),
+  );
+  const down = [...stale, ...left].map(({ name }) => ({ name, plan: planBridgeDown(name, applied(name), facts) }));
+  const going = down.filter(({ plan }) => plan.steps.length > 0).map(({ name }) => name);
+  const answering = networks.filter((network) => network.dns).map((network) => network.address);
+  const gone = record.networks.map((old) => old.address).filter((address) => !answering.includes(address));
+  const none = networks.length === 0;
+  return join([
+    ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
+    ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
+    only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
+    only(planDnsmasq(networks, facts)),
+    only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
+    only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
+    planResolver(wish.host, networks, facts, gone),
+    only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
+    ...down.map(({ plan }) => plan),
+  ]);
+}
+
+/** What to remember once the plan is applied. */
+export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record: HostRecord): HostRecord {
+  const found = wish.networks.flatMap((network) => {
+    const key = `${network.name} ${cidrOf(network)}`;
+    if (record.found.includes(key)) return [key];
+    const applied = record.networks.some((old) => `${old.name} ${cidrOf(old)}` === key);
+    const link = facts.links.find(({ name }) => name === network.name);
+    return !applied && link && link.alias !== ALIAS && link.addresses.includes(cidrOf(network)) ? [key] : [];
+  });
+  const { host, networks } = wish;
+  const first =
+    record.ipForwardBefore === null &&
+    plan.steps.some((step) => step.kind === 'sysctl' && step.key === 'net/ipv4/ip_forward');
+  const { ipForwardBefore, bridgesBefore } = first
+    ? { ipForwardBefore: facts.ipForward, bridgesBefore: bridges(facts) }
+    : record;
+  const mangleMade = record.mangleMade || plan.steps.some((step) => step.kind === 'rules' && step.mangle === true);
+  return { host, networks, ipForwardBefore, bridgesBefore, mangleMade, found };
+}
+
+/** Takes back what `up` wrote into files that outlive a reboot. */
+export function planFilesDown(facts: HostFacts): Step[] {
+  const before = facts.files[SYSCTL_FILE] ?? null;
+  const sysctl: Step[] = before === null ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: null }];
+  return [...planDefaultConfDown(facts), ...sysctl];
+}
+
+function planForwarding(facts: HostFacts): Step[] {
+  const before = facts.files[SYSCTL_FILE] ?? null;
+  const file: Step[] =
+    before === sysctlTemplate ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: sysctlTemplate }];
+  const now: Step[] =
+    facts.ipForward === '1'
+      ? []
+      : [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: '1' }];
+  return [...now, ...file];
+}
+
+const bridges = (facts: HostFacts): string[] =>
+  facts.links.filter((link) => link.kind === 'bridge').map((link) => link.name);
+
+/** Forwarding goes back to what it was, unless another bridge has come meanwhile, and to rely on it. */
+function planForwardingDown(facts: HostFacts, record: HostRecord, stale: NetworkConfig[]): Step[] {
+  const before = record.ipForwardBefore;
+  const known = [...record.bridgesBefore, ...stale.map((old) => old.name)];
+  const others = bridges(facts).some((name) => !known.includes(name));
+  if (before === null || before === facts.ipForward || others) return [];
+  return [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: before }];
+}
+
+const only = (steps: Step[]): Plan => ({ steps, warnings: [], refusals: [] });
+
+function join(plans: Plan[]): Plan {
+  return {
+    steps: plans.flatMap((plan) => plan.steps),
+    warnings: plans.flatMap((plan) => plan.warnings),
+    refusals: plans.flatMap((plan) => plan.refusals),
+  };
+}

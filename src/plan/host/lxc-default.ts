@@ -1,0 +1,39 @@
+/** The block in LXC's default.conf, which lxc-create copies into every new container's configuration. */
+import type { HostFacts } from '../../model/facts.ts';
+import { LXC_DEFAULT_CONF } from '../../model/paths.ts';
+import type { Step } from '../../model/step.ts';
+import { withBlock, withoutBlock } from '../marked-block.ts';
+import { parsed } from '../parsed.ts' with { type: 'macro' };
+import { fill } from '../template.ts';
+
+const TEMPLATE = parsed('lxc-default.conf.mustache');
+
+/**
+ * The keys for a bridge, in the words of the LXC that is installed: `lxc.network.*` before 2.1, hook version 1 from 3.0 on.
+ * @param hooks the directory of our LXC hooks
+ */
+export function defaultConfLines(bridge: string, hooks: string, lxcVersion: string): string[] {
+  const [major = 0, minor = 0] = lxcVersion.split('.').map(Number);
+  const legacy = major < 2 || (major === 2 && minor < 1);
+  return fill(TEMPLATE, { bridge, hooks, legacy, version: major >= 3 ? '1' : '' })
+    .trimEnd()
+    .split('\n');
+}
+
+/** Puts the block in, at the end because a later line wins, or brings it up to date. */
+export function planDefaultConf(bridge: string, hooks: string, facts: HostFacts): Step[] {
+  if (facts.lxcVersion === null) return [];
+  const before = facts.files[LXC_DEFAULT_CONF] ?? null;
+  const content = withBlock(before ?? '', defaultConfLines(bridge, hooks, facts.lxcVersion), 'bottom');
+  return content === before ? [] : [{ kind: 'file', path: LXC_DEFAULT_CONF, before, content }];
+}
+
+/** Takes the block out. */
+export function planDefaultConfDown(facts: HostFacts): Step[] {
+  const before = facts.files[LXC_DEFAULT_CONF] ?? null;
+  if (before === null) return [];
+  const content = withoutBlock(before);
+  return content === before
+    ? []
+    : [{ kind: 'file', path: LXC_DEFAULT_CONF, before, content: content === '' ? null : content }];
+}

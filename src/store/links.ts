@@ -1,0 +1,43 @@
+/**
+ * Who links to whom: `/run/nethooks/links/CHILD/PARENT`, an alias per line, while the parent runs. So a child that starts finds its
+ * parents without reading every container's record.
+ */
+
+import { rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { RUN } from '../model/paths.ts';
+import { ensureText, filesIn, readText, removeFile } from '../system/files.ts';
+
+const LINKS = join(RUN, 'links');
+
+/** Notes that `parent` links to `child`. */
+export function watchChild(child: string, parent: string, alias: string, directory = LINKS): void {
+  const path = join(directory, child, parent);
+  const aliases = new Set([...(readText(path) ?? '').split('\n'), alias].filter(Boolean));
+  ensureText(path, `${[...aliases].join('\n')}\n`);
+}
+
+/** The running containers that link to `child`, with the aliases they have for it. */
+export function parentsOf(child: string, directory = LINKS): { parent: string; aliases: string[] }[] {
+  return filesIn(join(directory, child)).map((parent) => ({
+    parent,
+    aliases: (readText(join(directory, child, parent)) ?? '').split('\n').filter(Boolean),
+  }));
+}
+
+/** Every container whose links are noted. */
+export const listParents = (directory = LINKS): string[] => [
+  ...new Set(filesIn(directory).flatMap((child) => filesIn(join(directory, child)))),
+];
+
+/** Forgets what `parent` links to: all, or all but the links to `staying`. */
+export function forgetParent(parent: string, staying: readonly string[] = [], directory = LINKS): void {
+  for (const child of filesIn(directory)) {
+    if (staying.includes(child) || !removeFile(join(directory, child, parent))) continue;
+    try {
+      rmdirSync(join(directory, child));
+    } catch {
+      // Others link to it too.
+    }
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Which container holds which host port: one file per protocol, port and address, `/run/nethooks/ports/tcp-8080-0.0.0.0`, that
+ * names its holder. The kernel gives a name to one of many who want it, so no lock is needed. Gone at a reboot, as what runs is.
+ */
+import { readdirSync } from 'node:fs';
+import { NethooksError } from '../errors.ts';
+import { RUN } from '../model/paths.ts';
+import type { Published } from '../model/policy.ts';
+import { each, type PortRange, type Protocol } from '../model/ports.ts';
+import { collide, showHostPort, type Wanted } from '../plan/attachment/publish.ts';
+import { sleep } from '../system/dnsmasq.ts';
+import { isMissing } from '../system/files.ts';
+import { boundSockets, ownersOf, type Socket } from '../system/listeners.ts';
+import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from './reservation-file.ts';
+
+export const PORTS_DIR = `${RUN}/ports`;
+
+/** A port of the host, at one of its addresses or (null) at all of them. */
+export type HostPort = Pick<Published, 'protocol' | 'hostAddress' | 'hostPort'>;
+
+export interface ReservedPorts {
+  published: Published[];
+  /** Those that the container did not hold before, so a rollback may release them. */
+  fresh: HostPort[];
+}
+
+/** How often two who at the same moment reserved ports that exclude each other step back and try again. */
+const ATTEMPTS = 8;
+
+/**
+ * Reserves a host port for each of `wanted`, all or none. A port that the container holds already stays its own.
+ * @param range where ports that nobody chose come from
+ * @param remembered what the container had published before: it gets the same ports again where they are free
+ * @throws NethooksError naming who has a port: a container, or a process of the host
+ */
+export function reservePorts(
+  container: string,
+  wanted: readonly Wanted[],
+  range: PortRange,
+  remembered: readonly Published[] = [],
+  directory = PORTS_DIR,
+): ReservedPorts {
+  if (wanted.length === 0) return { published: [], fresh: [] };
+  const sockets = boundSockets(new Set(wanted.map(({ protocol }) => protocol)));
+  for (let attempt = 1; ; attempt++) {
+    const claims = new Claims(directory, container, sockets);
+    try {
+      const published = claims.all(wanted, (one) => candidates(container, one, range, remembered));
+      const rival = claims.rival();
+      if (rival === undefined) return { published, fresh: claims.fresh };
+      if (attempt === ATTEMPTS)
+        throw new NethooksError(`host port ${show(rival.port)} is being taken by container ${rival.holder}`);
+    } catch (error) {
+      releasePorts(container, claims.fresh, directory);
+      throw error;
+    }
+    releasePorts(container, claims.fresh, directory);
+    sleep(Math.random() * 4 * attempt);
+  }
+}
+
+/** Gives ports back that the container holds; others, and those already given back, stay as they are. */
+export function releasePorts(container: string, ports: readonly HostPort[], directory = PORTS_DIR): void {
+  for (const port of ports) releaseIfHeld(directory, fileOf(port), holderOf(container));
+}
+
+/** Every reservation with its container; `reservedAt` is in ms since the epoch. */
+export function listPorts(directory = PORTS_DIR): (HostPort & { container: string; reservedAt: number })[] {
+  return entries(directory).flatMap((port) => {
+    const container = holderAt(directory, port);
+    const time = reservedAt(`${directory}/${fileOf(port)}`);
+    return container === null || time === null ? [] : [{ ...port, container, reservedAt: time }];
+  });
+}
+
+const holderOf = (container: string): Holder => ({ id: container, ifname: '-' });
+const holderAt = (directory: string, port: HostPort): string | null =>
+  readHolder(`${directory}/${fileOf(port)}`)?.id ?? null;
+const fileOf = ({ protocol, hostAddress, hostPort }: HostPort): string =>
+  `${protocol}-${hostPort}-${hostAddress ?? '0.0.0.0'}`;
+const show = (port: HostPort): string => `${showHostPort(port)}/${port.protocol}`;
+const key = ({ protocol, hostPort }: HostPort): string => `${protocol}-${hostPort}`;
+
+function entries(directory: string): HostPort[] {
+  try {
+    return readdirSync(directory).flatMap((name) => {
+      const [, protocol, port, address] = /^(tcp|udp|sctp)-(\d+)-([\d.]+)$/.exec(name) ?? [];
+      if (!protocol || !port || !address) return [];
+      const hostAddress = address === '0.0.0.0' ? null : address;
+      return [{ protocol: protocol as Protocol, hostAddress, hostPort: Number(port) }];
+    });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+/** Host ports in the order to try them. Those that nobody chose begin at a place of the container's own, so that they last. */
+function candidates(container: string, one: Wanted, range: PortRange, remembered: readonly Published[]): number[] {
+  const before = remembered.filter(
+    (old) =>
+      old.containerPort === one.containerPort && old.protocol === one.protocol && old.hostAddress === one.hostAddress,
+  );
+  const all = one.hostPorts ?? each(range);
+  const kept = before.map(({ hostPort }) => hostPort).filter((port) => all.includes(port));
+  const start = one.hostPorts === null ? hash(`${container} ${one.protocol} ${one.containerPort}`) % all.length : 0;
+  return [...kept, ...all.slice(start), ...all.slice(0, start)];
+}
+
+/** FNV-1a: spreads names evenly. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (const character of text) value = Math.imul(value ^ (character.codePointAt(0) as number), 0x01000193) >>> 0;
+  return value;
+}
+
+/** What one container takes in one go. */
+class Claims {
+  readonly fresh: HostPort[] = [];
+  private readonly mine = new Map<string, HostPort[]>();
+  private names: Map<string, HostPort[]>;
+
+  private readonly directory: string;
+  private readonly container: string;
+  private readonly sockets: Socket[];
+
+  constructor(directory: string, container: string, sockets: Socket[]) {
+    this.directory = directory;
+    this.container = container;
+    this.sockets = sockets;
+    this.names = byKey(entries(directory));
+  }
+
+  /** @throws NethooksError when one of them has no candidate that is free */
+  all(wanted: readonly Wanted[], candidatesOf: (one: Wanted) => number[]): Published[] {
+    return reserving(this.directory, holderOf(this.container), (link) => {
+      const chosen = new Map<Wanted, number>();
+      // Those with the fewest choices first, so that none of theirs is given to one that could have any.
+      const freedom = (one: Wanted): number => one.hostPorts?.length ?? Number.POSITIVE_INFINITY;
+      for (const one of [...wanted].sort((a, b) => freedom(a) - freedom(b) || 0)) {
+        const choices = candidatesOf(one);
+        const port = choices.find((hostPort) => this.claim({ ...one, hostPort }, link));
+        if (port === undefined) throw this.refusal(one, choices);
+        chosen.set(one, port);
+      }
+      return wanted.map((one) => {
+        const { protocol, hostAddress, containerPort } = one;
+        return { protocol, hostAddress, hostPort: chosen.get(one) as number, containerPort };
+      });
+    });
+  }
+
+  /** A reservation made meanwhile that excludes a port of ours, under another name: of one address, or of all. */
+  rival(): { port: HostPort; holder: string } | undefined {
+    this.names = byKey(entries(this.directory));
+    for (const own of [...this.mine.values()].flat()) {
+      const holder = this.owner(own);
+      if (holder !== undefined) return { port: own, holder };
+    }
+    return undefined;
+  }
+
+  private claim(port: HostPort, link: (name: string) => boolean): boolean {
+    const own = this.mine.get(key(port)) ?? [];
+    if (own.some((other) => excludes(other, port)) || this.owner(port) || this.socket(port)) return false;
+    const held = holderAt(this.directory, port) === this.container;
+    if (!held && !link(fileOf(port))) return false;
+    const { protocol, hostAddress, hostPort } = port;
+    this.mine.set(key(port), [...own, { protocol, hostAddress, hostPort }]);
+    if (!held) this.fresh.push({ protocol, hostAddress, hostPort });
+    return true;
+  }
+
+  private owner(port: HostPort): string | undefined {
+    const holders = (this.names.get(key(port)) ?? [])
+      .filter((other) => excludes(other, port))
+      .map((other) => holderAt(this.directory, other));
+    return holders.find((holder) => holder !== null && holder !== this.container) ?? undefined;
+  }
+
+  private socket({ protocol, hostAddress, hostPort }: HostPort): Socket | undefined {
+    return this.sockets.find(
+      (socket) =>
+        socket.port === hostPort &&
+        socket.protocol === protocol &&
+        (socket.address === '::' || collide(socket.address === '0.0.0.0' ? null : socket.address, hostAddress)),
+    );
+  }
+
+  private refusal(one: Wanted, choices: number[]): NethooksError {
+    const { text, protocol, hostAddress } = one;
+    const [hostPort] = choices;
+    if (one.hostPorts?.length !== 1 || hostPort === undefined)
+      return new NethooksError(`${name(one)}: no host port is free of ${one.hostPorts ? text : 'the ephemeral range'}`);
+    const port = { protocol, hostAddress, hostPort };
+    const socket = this.socket(port);
+    const process = socket && (ownersOf(new Set([socket.inode])).get(socket.inode) ?? 'an unknown process');
+    const container = this.owner(port) ?? holderAt(this.directory, port);
+    const who = process ?? (container === null ? 'somebody else' : `container ${container}`);
+    return new NethooksError(
+      `${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free` +
+        (process ? '' : ', and `nethooks gc` frees those of containers that were killed'),
+    );
+  }
+}
+
+function byKey(ports: HostPort[]): Map<string, HostPort[]> {
+  const found = new Map<string, HostPort[]>();
+  for (const port of ports) found.set(key(port), [...(found.get(key(port)) ?? []), port]);
+  return found;
+}
+
+/** Whether two are one reservation. */
+export const samePort = (a: HostPort, b: HostPort): boolean => fileOf(a) === fileOf(b);
+
+const excludes = (a: HostPort, b: HostPort): boolean => collide(a.hostAddress, b.hostAddress);
+const name = ({ text }: Wanted): string => (text.startsWith('publish') ? text : `publish ${text}`);

@@ -1,0 +1,22 @@
+/** Whether a process that a record names is still that process: pids are given out again. */
+import { readText } from './files.ts';
+
+/** When the process started, in clock ticks since boot (proc(5), stat field 22); null when there is no such process. */
+export function startTime(pid: number): string | null {
+  let stat: string | null;
+  try {
+    stat = readText(`/proc/${pid}/stat`);
+  } catch {
+    return null; // it ended while it was read (ESRCH)
+  }
+  if (stat === null) return null;
+  // The second field is the program's name in parentheses, which may hold anything, spaces and parentheses too.
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return state === 'Z' || state === 'X' ? null : (fields[18] ?? null);
+}
+
+/** Whether the process that had this pid and start time is alive; without a known start time, whether the pid is. */
+export function isAlive({ pid, started }: { pid: number; started?: string | null }): boolean {
+  const now = startTime(pid);
+  return now !== null && (started === undefined || started === null || now === started);
+}
