@@ -1,184 +1,219 @@
 /**
- * Connects a network namespace to networks: addresses, routes, names, resolv.conf. LXC's start-host is one caller; nothing in here
- * knows who calls.
+ * Connects a network namespace: the one way in for LXC, CNI and `nethooks attach`. The intent is recorded before the first effect, the
+ * attachment after the last, so that whatever is cut short is found again (gc.ts).
  */
-
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { NethooksError } from '../errors.ts';
-import { type ContainerOptions, NO_OPTIONS } from '../model/container-options.ts';
-import { dnsName } from '../model/names.ts';
-import { type Attachment, attach, attachCommands, type Joining } from '../plan/attachment/interfaces.ts';
-import { releaseAddress, reserveAddress } from '../store/address-store.ts';
 import {
-  type ContainerRecord,
-  forget,
-  holderId,
+  type AttachmentRecord,
+  attachmentId,
   type KeptRecord,
-  readKept,
-  readRunning,
-  releaseFormer,
-  remember,
-  rememberTold,
-  silence,
-  storeOf,
-} from '../store/container.ts';
-import { forgetParent } from '../store/links.ts';
-import { announce, unreserveInDhcp } from '../store/names.ts';
-import { type HostPort, releasePorts, samePort } from '../store/ports.ts';
-import { type Exec, failure } from '../system/exec.ts';
-import type { Ip } from '../system/ip.ts';
-import { startTime } from '../system/process.ts';
-import { writeLinkEnvironment } from './link-files.ts';
-import { makePolicy, NO_WISH, type PolicyWish, resolveLink } from './make-policy.ts';
-import { applyPolicy } from './policy.ts';
-import { relinkParents } from './relink.ts';
-import { convenience, namesOf, type Telling, tell } from './tell.ts';
+  type ProcessId,
+  type WrittenFiles,
+} from '../model/attachment.ts';
+import { tableScript } from '../plan/host/firewall.ts';
+import { bridgesOf, interfaceOf, namesOf, planAttachment, planLinks, type Taken } from '../plan/attachment/attach.ts';
+import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
+import {
+  isAlive,
+  readKeptIfThere,
+  readRecord,
+  recordPath,
+  removeKept,
+  removeRecord,
+  writeKept,
+  writeRecord,
+} from '../store/records.ts';
+import { readHostRecord } from '../store/host-record.ts';
+import { type Applying, type Outputs, pairedWith, Transaction } from '../system/apply.ts';
+import { detach, type GiveElsewhere } from './detach.ts';
+import { gatherFacts } from './facts.ts';
+import { releaseFormer } from './forget.ts';
+import { thisProcess } from './this-process.ts';
+import { placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
 
-/** What is to be connected. */
-export interface Connection {
-  /** The container's name, safe as a file name. */
-  name: string;
-  /** pid of its init. */
-  pid: number;
-  /** In its network namespace, waiting for its lines. */
-  ip: Ip;
-  /** The directory that is its root. */
-  root: string;
-  joining: Joining[];
-  /** What it publishes and links to. */
-  wish?: PolicyWish;
-  /** What it is called and told; its ports and links are in `wish`. */
-  options?: ContainerOptions;
-  /** Its LXC configuration and the words on its hook line, for the record. */
-  configFile?: string | null;
-  words?: readonly string[];
+/** Addresses that another program gives. */
+export interface Elsewhere {
+  /** Whether that one needs the interface (DHCP does). */
+  afterLink: boolean;
+  /** Has it give them; what takes them back is the transaction's. */
+  take(transaction: Transaction): Promise<Pick<Placed, 'ips' | 'routes'>>;
 }
 
-export interface ConnectContext {
-  exec: Exec;
-  log: (line: string) => void;
+export interface ConnectOptions {
+  /** Takes back what others left when a pool is exhausted; whether anything was done. */
+  sweep: Retry;
+  giveElsewhere?: GiveElsewhere;
+  elsewhere?: Elsewhere | null;
 }
 
 /**
- * Sets everything up and remembers it. Names and files are conveniences: what goes wrong with them is logged. What keeps
- * containers apart is none: without it there is no container.
- * @throws NethooksError when an interface cannot have its address, or the kernel refuses the policy; nothing is left then
+ * @returns the record of what is there now
+ * @throws NethooksError for whatever keeps it from being connected as asked; nothing is left then
  */
-export async function connect(how: ConnectContext, connection: Connection): Promise<ContainerRecord> {
-  const { exec, log } = how;
-  const { name, pid, ip, root, joining, wish = NO_WISH, options = NO_OPTIONS } = connection;
-  const { words = [], configFile = null } = connection;
-  const done: Done = { reserved: [], ports: [], attachments: [], telling: null };
-  // What an earlier life left that nobody took back: its monitor was killed.
-  const before = readRunning(name)?.policy ?? null;
+export async function connect(
+  how: Applying,
+  spec: AttachmentSpec,
+  { sweep, giveElsewhere, elsewhere = null }: ConnectOptions,
+): Promise<AttachmentRecord> {
+  const id = attachmentId(spec.owner);
+  await clearFormer(how, spec, id, giveElsewhere);
+  const by = thisProcess();
+  const kept = spec.owner.kind === 'lxc' ? readKeptIfThere(spec.owner.name) : null;
+  const transaction = new Transaction(how);
   try {
-    const kept = readKept(name);
-    const attachments = reserveAll(name, joining, kept, done);
-    const links = wish.link.flatMap(({ container, alias }) => resolveLink(attachments, container, alias) ?? []);
-    const publishes = wish.publish.length > 0 || wish.publishAll;
-    const addressed = setAddresses(ip, attachments, publishes);
-    addressed.catch(() => undefined); // it is waited for, unless something else goes wrong before
-    // Meanwhile, what needs no interface.
-    convenience(log, 'names', () => {
-      for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
-    });
-    const network = joining[0]?.network ?? null;
-    const telling = { name, pid, root, attachments, network, options, links, before: kept.told };
-    const told = tell(exec, log, telling);
-    done.telling = { ...telling, before: told };
-    const port = publishes ? await addressed : null;
-    const networks = joining.map((one) => one.network);
-    const made = makePolicy({ name, attachments, networks, port }, wish, kept.publish, log);
-    done.ports = made.fresh;
-    const record = { name, pid, started: startTime(pid), attachments, words, configFile, policy: made.policy };
-    // Before the kernel has it: what is cut short here is found by `nethooks gc`.
-    remember(record, told);
-    await addressed;
-    releaseFormer(name, kept.attachments, attachments);
-    if (before || made.policy) applyPolicy(exec, before, made.policy, log);
-    if (before)
-      releasePorts(
-        name,
-        before.publish.filter((old) => !made.policy?.publish.some((port) => samePort(port, old))),
-      );
-    convenience(log, 'links', () => relinkParents(exec, name, false, log));
-    convenience(log, 'environment of links', () => {
-      if (writeLinkEnvironment(name, made.policy?.links ?? [], configFile))
-        log('the environment of its links has changed since it was read: it takes effect at the next start');
-    });
-    if (dnsName(name) === null) log(`${name} cannot be a DNS name (RFC 1123): it has an address, but no name`);
-    return record;
+    return await make(transaction, { ...spec, interfaces: withHints(spec, kept) }, { id, by, kept, elsewhere, retry: sweep });
   } catch (error) {
-    undo(how, name, done);
-    if (before) {
-      convenience(log, 'rules of its last run', () => applyPolicy(exec, before, null, log));
-      releasePorts(name, before.publish);
-    }
+    await transaction.rollback();
     throw error;
   }
 }
 
-/** What has been done so far. */
-interface Done {
-  reserved: Reserved[];
-  ports: HostPort[];
-  attachments: Attachment[];
-  /** What its files say. */
-  telling: Telling | null;
-}
-
-interface Reserved {
-  address: string;
-  fresh: boolean;
-  network: string;
-  ifname: string;
-}
-
-/** The container's interfaces, each with its address: the one that it had, where it can. */
-function reserveAll(name: string, joining: Joining[], kept: KeptRecord, done: Done): Attachment[] {
-  done.attachments = joining.map((one) => {
-    const hint = kept.attachments.find((old) => old.network === one.network.name && old.ifname === one.nic.name);
-    const reservation = reserve(name, one, hint?.address);
-    done.reserved.push(reservation);
-    return attach(one, reservation.address);
-  });
-  return done.attachments;
-}
-
-function reserve(name: string, { nic, network, wanted }: Joining, hint: string | undefined): Reserved {
-  const holder = { id: holderId(name), ifname: nic.name };
-  const options = {
-    skip: [network.address],
-    ...(wanted === null ? {} : { wanted }),
-    ...(hint === undefined ? {} : { hint }),
-  };
-  const reservation = reserveAddress(storeOf(network.name), [network.reserve], holder, options);
-  return { ...reservation, network: network.name, ifname: nic.name };
-}
-
-/** Names, ports and the record vanish again, and addresses that were not the container's before. Its files no longer name us. */
-function undo({ exec, log }: ConnectContext, name: string, { reserved, ports, attachments, telling }: Done): void {
-  if (telling)
-    convenience(log, 'files', () =>
-      rememberTold(
-        name,
-        tell(exec, log, { ...telling, attachments: [], network: null, options: NO_OPTIONS, links: [] }),
-      ),
-    );
-  forgetParent(name);
-  releasePorts(name, ports);
-  silence(name, attachments);
-  if (reserved.length > 0 && reserved.every(({ fresh }) => fresh)) {
-    unreserveInDhcp(name, attachments); // at its first start no record names them yet
-    forget(name);
+/** What an earlier life left that nobody took back: its runtime was killed, or says ADD twice. */
+async function clearFormer(how: Applying, spec: AttachmentSpec, id: string, give?: GiveElsewhere): Promise<void> {
+  const former = readRecord(id);
+  if (former === null) return;
+  const [first] = spec.interfaces;
+  // A runtime that asks twice for what is there is refused, and what is there stays (CNI's SPEC.md, ADD).
+  if (spec.owner.kind !== 'lxc' && former.state === 'attached' && isAlive(former) && first && !first.untouched) {
+    if (await hasInterface(how, first.ifname))
+      throw new NethooksError(`the container already has an interface ${first.ifname}: File exists`);
   }
-  for (const { fresh, network, ifname, address } of reserved)
-    if (fresh) releaseAddress(storeOf(network), { id: holderId(name), ifname }, address);
+  const giveElsewhere = give?.(how, former);
+  await detach(how, former, { ...(giveElsewhere && { giveElsewhere }) });
 }
 
-/** Sets the interfaces up; where `publishes`, the index of the host's interface that the first one is paired with. */
-async function setAddresses(ip: Ip, attachments: Attachment[], publishes: boolean): Promise<number | null> {
-  const show = publishes ? [`link show dev ${attachments[0]?.ifname}`] : [];
-  const result = await ip([...attachCommands(attachments), ...show]);
-  if (result.code !== 0) throw new NethooksError(failure('ip', ['-batch', '-'], result));
-  return Number(/@if(\d+):/.exec(result.stdout)?.[1] ?? Number.NaN) || null;
+async function hasInterface({ exec, namespace }: Applying, ifname: string): Promise<boolean> {
+  if (!namespace) return false;
+  const args = ['--net=/proc/self/fd/3', 'ip', 'link', 'show', 'dev', ifname];
+  return exec('nsenter', args, { fd: namespace.fd }).code === 0;
 }
+
+/** An LXC container keeps its addresses; where nothing is kept of it, it never had any. */
+function withHints({ interfaces }: AttachmentSpec, kept: KeptRecord | null): AttachmentSpec['interfaces'] {
+  if (kept === null) return interfaces;
+  return interfaces.map((one) => {
+    const before = kept.interfaces.find(({ network, ifname }) => network === one.network?.name && ifname === one.ifname);
+    const { addressing } = one;
+    if (addressing.how !== 'store') return one;
+    const hints = before?.addresses.map((address) => address.split('/')[0] as string) ?? [];
+    // An intent of a start that was cut short names none: then it may hold one all the same.
+    return { ...one, addressing: { ...addressing, hints, search: kept.interfaces.length === 0 } };
+  });
+}
+
+interface Making {
+  id: string;
+  by: ProcessId;
+  kept: KeptRecord | null;
+  elsewhere: Elsewhere | null;
+  retry: Retry;
+}
+
+async function make(
+  transaction: Transaction,
+  spec: AttachmentSpec,
+  { id, by, kept, elsewhere, retry }: Making,
+): Promise<AttachmentRecord> {
+  const { how } = transaction;
+  const { exec, log } = how;
+  const { owner } = spec;
+  const intent = intentOf(spec, by);
+  transaction.did('record', () => removeRecord(id));
+  writeRecord(intent);
+  if (owner.kind === 'lxc' && kept === null) {
+    transaction.did('what it keeps', () => removeKept(owner.name));
+    writeKept(owner.name, { interfaces: [], publish: [], exposed: [], ...placeOf(spec) });
+  }
+
+  const placed: Placed[] = [];
+  for (const one of spec.interfaces) placed.push(await takeAddresses(transaction, spec, one, retry));
+  const bridges = bridgesOf(spec.interfaces).map((name) => ({
+    name,
+    addresses: spec.interfaces.some(({ link }) => link.driver === 'bridge' && link.bridge === name && link.ensure !== null),
+  }));
+  const look = (interfaces: AttachmentRecord['interfaces']) =>
+    gatherFacts(exec, owner, bridges, { interfaces, files: spec.files, written: kept?.written });
+  const [first] = placed;
+  const other = elsewhere && first ? { elsewhere, first } : null;
+  const late = other?.elsewhere.afterLink === true;
+  if (other && late) {
+    await transaction.run(planLinks(spec, placed, look([])));
+    placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
+  } else if (other) placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
+
+  const interfaces = placed.map((one) => interfaceOf(spec, one));
+  const links = takeLinks(transaction, spec, placesOf(interfaces), log);
+  const published = await takePorts(transaction, spec, kept?.publish ?? [], retry);
+  const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
+  const taken: Taken = { placed, published, links, granted };
+  const facts = look(interfaces);
+  for (const { path } of spec.hostFiles ?? []) facts.files[path] = null;
+  const setup = spec.masquerade ? tableScript(readHostRecord().networks) : '';
+  const plan = planAttachment(spec, taken, facts, by, setup);
+  for (const warning of plan.warnings) log(warning);
+  takeMarks(transaction, plan.record, log);
+  const outputs = await transaction.run([
+    ...planLinks(spec, placed, facts, { made: late }),
+    // What the kernel is to have is in the record before the kernel has it.
+    ...(plan.record.policy
+      ? [{ kind: 'file' as const, path: recordPath(id), before: JSON.stringify(intent), content: JSON.stringify(plan.record) }]
+      : []),
+    ...plan.steps,
+  ]);
+  return complete(plan.record, spec, kept, outputs);
+}
+
+function intentOf(spec: AttachmentSpec, by: ProcessId): AttachmentRecord {
+  const { owner, life, links, configFile, words, ipam } = spec;
+  return {
+    owner,
+    state: 'intent',
+    by,
+    life,
+    interfaces: spec.interfaces.map((one) => interfaceOf(spec, { spec: one, ips: [], routes: [] })),
+    names: namesOf(spec, []),
+    links,
+    policy: null,
+    ...(configFile === undefined ? {} : { configFile }),
+    ...(words === undefined ? {} : { words }),
+    ...(ipam ? { ipam } : {}),
+    ...(spec.hostFiles ? { files: spec.hostFiles.map(({ path }) => path) } : {}),
+  };
+}
+
+/** Remembers it: it is there now. */
+function complete(
+  { by: _by, ...planned }: AttachmentRecord,
+  spec: AttachmentSpec,
+  before: KeptRecord | null,
+  outputs: Outputs,
+): AttachmentRecord {
+  const port = pairedWith(outputs.inside);
+  const policy = planned.policy && port !== null ? { ...planned.policy, port } : planned.policy;
+  const record: AttachmentRecord = { ...planned, policy, state: 'attached' };
+  writeRecord(record);
+  keep(record, outputs.written ?? before?.written, placeOf(spec));
+  if (before && spec.owner.kind === 'lxc') releaseFormer(spec.owner.name, before.interfaces, record.interfaces);
+  return record;
+}
+
+/** What an LXC container keeps for its next start. */
+export function keep(
+  { owner, interfaces, policy }: AttachmentRecord,
+  written: WrittenFiles | undefined,
+  place: Pick<KeptRecord, 'place'>,
+): void {
+  if (owner.kind !== 'lxc') return;
+  const { publish = [], exposed = [] } = policy ?? {};
+  writeKept(owner.name, { interfaces, publish, exposed, ...(written && { written }), ...place });
+}
+
+/** Where its LXC configuration is, and on which device. */
+export function placeOf({ configFile }: Pick<AttachmentSpec, 'configFile'>): Pick<KeptRecord, 'place'> {
+  if (!configFile) return {};
+  const device = statSync(dirname(dirname(configFile)), { throwIfNoEntry: false })?.dev;
+  return device === undefined ? {} : { place: { configFile, device } };
+}
+

@@ -1,111 +1,270 @@
 /**
- * What is left of containers whose hooks never ran: LXC's monitor was killed, or the container's directory was removed by hand.
- * First a look that changes nothing, then the taking back of what was seen.
+ * What is left of containers that nobody took down: their runtime was killed, their directory was removed by hand, or we were killed
+ * half-way. Mark and sweep: every kind of resource is listed first, and the records are read after that, so that a start in between
+ * is seen with all it has; what no live record owns is garbage. Only what bears our mark is looked at.
  */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { deadAttachments, removeDead, type StaleAddress, staleAddresses } from '../frontend/cni/gc.ts';
-import { keptRecord } from '../model/paths.ts';
-import { DEFAULT_DATA_DIR, listAddresses, releaseAddress } from '../store/address-store.ts';
-import { type AttachmentRecord, listAttachments, portHolder } from '../store/attachments.ts';
-import { type ContainerRecord, forget, listRunning, readRunning, storeOf } from '../store/container.ts';
-import { forgetParent, listParents } from '../store/links.ts';
-import { type HostPort, listPorts, releasePorts } from '../store/ports.ts';
-import type { Exec } from '../system/exec.ts';
-import { filesIn, readText } from '../system/files.ts';
-import { isAlive } from '../system/process.ts';
-import { destroy, disconnect } from './disconnect.ts';
-import type { Log } from './policy.ts';
+import { existsSync, statSync } from 'node:fs';
+import { uptime } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { NethooksError } from '../errors.ts';
+import { bare } from '../model/address.ts';
+import {
+  type AddressStore,
+  type AttachmentRecord,
+  attachmentId,
+  fileNameOf,
+  holderIdOf,
+  type KeptRecord,
+} from '../model/attachment.ts';
+import { RUN } from '../model/paths.ts';
+import { elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
+import { elementsAbout } from '../plan/attachment/detach.ts';
+import { domainsOf } from '../plan/attachment/names.ts';
+import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
+import { DEFAULT_DATA_DIR, type Holder, listAddresses, releaseAddress, storeOf } from '../store/addresses.ts';
+import { forgetParent, listNotes } from '../store/links.ts';
+import { type HeldPort, listPorts, releasePorts, samePort } from '../store/ports.ts';
+import { isInProgress, isLive, listKept, listRecords, readKept, readRecord } from '../store/records.ts';
+import { type Entry, entriesOf, give } from '../store/register.ts';
+import { type Applying, applySteps } from '../system/apply.ts';
+import { bestEffort } from '../system/container-files.ts';
+import { hasOrphans } from '../system/exec.ts';
+import { filesIn, readText, removeFile } from '../system/files.ts';
+import { sleep } from '../system/sleep.ts';
+import { detach, type GiveElsewhere, withNamespace } from './detach.ts';
+import { forget } from './forget.ts';
 
 export interface Garbage {
-  /** Records of containers that run no more, though no hook has seen them stop. */
-  dead: ContainerRecord[];
-  /** Host ports of containers that neither run nor start. */
-  ports: (HostPort & { container: string })[];
-  /** Containers whose links are noted, though they do not run. */
-  parents: string[];
-  /** Containers that are no more, and the addresses that they hold. */
+  /** Attachments whose namespace has gone, or that were never finished. */
+  dead: AttachmentRecord[];
+  /** LXC containers that are no more, and the addresses that they hold. */
   vanished: { container: string; addresses: string[] }[];
-  /** What CNI and `nethooks attach` made in network namespaces that have gone. */
-  attachments: AttachmentRecord[];
-  /** Addresses of CNI containers of an earlier boot. */
-  stale: StaleAddress[];
+  ports: HeldPort[];
+  /** Names, MACs and masqueraded addresses. */
+  entries: Entry[];
+  /** Files that dnsmasq reads. */
+  files: string[];
+  /** Links of containers that do not run. */
+  links: { parent: string; child: string }[];
+  /** In the sets and maps of our table. */
+  elements: PolicyElements;
+  /** Addresses in stores that nobody can give back any more. */
+  addresses: { store: AddressStore; address: string; holder: Holder }[];
 }
 
-/** A reservation this young (ms) may be of a container that is starting, and has no record yet. */
-const STARTING = 60_000;
+export interface SweepOptions {
+  /** Stores whose addresses are looked at, by name; none is quick. */
+  stores: readonly string[];
+  giveElsewhere: GiveElsewhere;
+}
+
+/** A reservation this young (ms) may be of a container that lxc-execute has just started, which has no directory. */
+const STARTING_MS = 60_000;
+/** How long (ms) a program may go on that outlived the process that started it. */
+const ORPHAN_MS = 5_000;
+
+/** Looks; changes nothing. */
+export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly string[]): Garbage {
+  // First what there is, in the opposite order of a start …
+  const entries = (['claims', 'macs', 'masquerade'] as const).flatMap(entriesOf);
+  const ports = listPorts();
+  const files = listFiles();
+  const links = listNotes();
+  const held = stores.map(storeOf).flatMap((store) => listAddresses(store).map((one) => ({ store, ...one })));
+  const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
+  const sets = listing.code === 0 ? parseListing(listing.stdout).sets : {};
+  const kept = new Map(listKept().map((container) => [container, readKept(container)]));
+  // … then who owns it.
+  const records = listRecords();
+  const byId = new Map(records.map((record) => [attachmentId(record.owner), record]));
+  const live = records.filter(isLive);
+  const dead = records.filter((record) => !isLive(record));
+  const living = (id: string | null): AttachmentRecord | undefined => {
+    const record = id === null ? undefined : byId.get(id);
+    return record && isLive(record) ? record : undefined;
+  };
+  return {
+    dead,
+    vanished: vanished(kept, held, live),
+    ports: ports.filter((port) => {
+      const owner = living(port.container);
+      return !owner || (!isUnsure(owner) && !owner.policy?.publish.some((one) => samePort(one, port)));
+    }),
+    entries: entries.filter((entry) => {
+      const owner = living(entry.holder);
+      return !owner || (!isUnsure(owner) && !owns(owner, entry));
+    }),
+    files: files.filter((path) => !isOwnedFile(path, live, kept)),
+    links: links.filter(({ parent, child }) => {
+      const owner = living(`lxc/${parent}`);
+      return !owner || (!isUnsure(owner) && !owner.links.some(({ container }) => container === child));
+    }),
+    elements: staleElements(sets, live),
+    addresses: held.filter((one) => isStale(one, kept, live, byId)),
+  };
+}
+
+/** Whether it may have what its record does not say yet, or any more. */
+const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
+
+function owns({ names, interfaces, policy }: AttachmentRecord, { register, key }: Entry): boolean {
+  if (register === 'masquerade') return policy?.masquerade.some((address) => bare(address) === key) ?? false;
+  const [where = '', what = ''] = [dirname(key), basename(key)];
+  if (register === 'macs') return interfaces.some(({ network, mac }) => network === where && mac === what);
+  return (
+    domainsOf(interfaces).includes(where) && [...names.own, ...names.linked.map(({ name }) => name)].includes(what)
+  );
+}
+
+/** Hosts files of names, and reservations in DHCP. */
+const listFiles = (): string[] => [
+  ...filesIn(`${RUN}/names`).flatMap((domain) => filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`)),
+  ...filesIn(`${RUN}/dnsmasq`).flatMap((network) =>
+    filesIn(`${RUN}/dnsmasq/${network}/dhcp-hosts`).map((file) => `${RUN}/dnsmasq/${network}/dhcp-hosts/${file}`),
+  ),
+];
+
+function isOwnedFile(path: string, live: readonly AttachmentRecord[], kept: ReadonlyMap<string, KeptRecord>): boolean {
+  const file = basename(path);
+  if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
+  const reserved = ([name, { interfaces }]: [string, KeptRecord]): boolean =>
+    interfaces.some(({ ifname }) => `${name}.${ifname}` === file);
+  return (
+    [...kept].some(reserved) ||
+    live.some(({ owner, interfaces }) => owner.kind === 'lxc' && reserved([owner.name, { interfaces, publish: [], exposed: [] }]))
+  );
+}
+
+function staleElements(sets: Record<string, string[]>, live: readonly AttachmentRecord[]): PolicyElements {
+  const present = mapElements((name) => sets[name] ?? []);
+  const wanted = elementsOf(...live.flatMap(({ policy }) => policy ?? []));
+  const unsure = live.filter((record) => record.rebuilt).flatMap(({ interfaces }) => interfaces.flatMap((one) => one.addresses.map(bare)));
+  return subtractElements(subtractElements(present, wanted), elementsAbout(unsure, sets));
+}
+
+interface Held {
+  store: AddressStore;
+  address: string;
+  holder: Holder;
+  reservedAt: number;
+}
+
+const containerOf = ({ id }: Holder): string | null => /^lxc-(.+)$/.exec(id)?.[1] ?? null;
+
+/** Containers of which something is kept, or which hold an address, though they are no more. */
+function vanished(kept: ReadonlyMap<string, KeptRecord>, held: readonly Held[], live: readonly AttachmentRecord[]) {
+  const running = new Set(live.flatMap(({ owner }) => (owner.kind === 'lxc' ? [owner.name] : [])));
+  const young = new Set(
+    held.flatMap(({ holder, reservedAt }) => (Date.now() - reservedAt < STARTING_MS ? (containerOf(holder) ?? []) : [])),
+  );
+  const names = new Set([...kept.keys(), ...held.flatMap(({ holder }) => containerOf(holder) ?? [])]);
+  return [...names]
+    .filter((name) => !running.has(name) && !young.has(name) && isDestroyed(name, kept.get(name)))
+    .map((container) => ({
+      container,
+      addresses: held.filter(({ holder }) => containerOf(holder) === container).map(({ address }) => address),
+    }));
+}
+
+/** Whether a container that does not run is no more. One below a path that is not mounted now may come back. */
+function isDestroyed(name: string, kept: KeptRecord | undefined): boolean {
+  if (!kept?.place) return !existsSync(join(lxcPath(), name));
+  const { configFile, device } = kept.place;
+  if (existsSync(configFile)) return false;
+  return statSync(dirname(dirname(configFile)), { throwIfNoEntry: false })?.dev === device;
+}
 
 /**
- * Looks; changes nothing.
- * @param stores whose stale addresses are meant: names of networks
+ * Whether nobody will ever give an address back: an LXC container that has another one now, or a CNI container of an earlier boot,
+ * whose namespace ended with it. Whose record is there gives it back with that.
  */
-export function findGarbage(stores: readonly string[] = []): Garbage {
-  const records = listRunning();
-  const known = new Set([...records.map(({ name }) => name), ...listAttachments().map(portHolder)]);
-  const running = new Set(records.filter(isAlive).map(({ name }) => name));
-  const old = ({ reservedAt }: { reservedAt: number }): boolean => Date.now() - reservedAt > STARTING;
-  const held = filesIn(DEFAULT_DATA_DIR)
-    .flatMap((network) => listAddresses(storeOf(network)))
-    .flatMap(({ holder, ...rest }) => {
-      const container = /^lxc-(.+)$/.exec(holder.id)?.[1];
-      return container === undefined ? [] : [{ container, ...rest }];
-    });
-  const path = lxcPath();
-  // A young one may be a container that lxc-execute just started, which has no directory.
-  const young = new Set(held.filter((one) => !old(one)).map(({ container }) => container));
-  const kept = filesIn(dirname(keptRecord('-'))).map((file) => file.replace(/\.json$/, ''));
-  const gone = (container: string): boolean =>
-    !running.has(container) && !young.has(container) && !existsSync(join(path, container));
-  const containers = [...new Set([...held.map(({ container }) => container), ...kept])];
-  return {
-    dead: records.filter((record) => !isAlive(record)),
-    ports: listPorts().filter((port) => !known.has(port.container) && old(port)),
-    parents: listParents().filter((parent) => !known.has(parent)),
-    vanished: containers.filter(gone).map((container) => ({
-      container,
-      addresses: held.filter((one) => one.container === container).map(({ address }) => address),
-    })),
-    attachments: deadAttachments(),
-    stale: staleAddresses(stores),
-  };
+function isStale(
+  { store, address, holder, reservedAt }: Held,
+  kept: ReadonlyMap<string, KeptRecord>,
+  live: readonly AttachmentRecord[],
+  byId: ReadonlyMap<string, AttachmentRecord>,
+): boolean {
+  const container = containerOf(holder);
+  const known = [...byId.values()].some(
+    ({ owner, interfaces }) => holderIdOf(owner) === holder.id && interfaces.some(({ ifname }) => ifname === holder.ifname),
+  );
+  if (container === null) return !known && reservedAt < Date.now() - uptime() * 1000;
+  const interfaces = kept.get(container)?.interfaces ?? [];
+  if (interfaces.length === 0 || live.some(({ owner, state }) => holderIdOf(owner) === holder.id && state !== 'attached'))
+    return false;
+  return !interfaces.some((one) => one.store?.network === store.network && one.addresses.some((own) => bare(own) === address));
 }
 
 /**
  * Takes back what was found. What has changed since is left alone; what fails does not keep the rest.
  * @returns one line for each thing that could not be taken back
  */
-export function collect(
-  exec: Exec,
-  { dead, ports, parents, vanished, attachments, stale }: Garbage,
-  log: Log,
-): string[] {
+export async function collect(how: Applying, garbage: Garbage, giveElsewhere: GiveElsewhere): Promise<string[]> {
   const failures: string[] = [];
-  const attempt = (what: string, action: () => void): void => {
+  const attempt = async (what: string, action: () => unknown): Promise<void> => {
     try {
-      action();
+      await action();
     } catch (error) {
       failures.push(`${what}: ${error instanceof Error ? error.message : error}`);
     }
   };
-  for (const record of dead)
-    attempt(record.name, () => {
-      const now = readRunning(record.name);
-      if (now?.pid === record.pid && now.started === record.started) disconnect(exec, record, log);
-    });
-  for (const port of ports) attempt(port.container, () => releasePorts(port.container, [port]));
-  for (const parent of parents) attempt(parent, () => forgetParent(parent));
-  for (const { container } of vanished)
-    attempt(container, () => {
-      destroy(exec, container, log);
-      forget(container);
-    });
-  for (const record of attachments) attempt(record.id, () => removeDead({ exec, log }, record));
-  for (const { store, address, holder } of stale) attempt(address, () => releaseAddress(store, holder, address));
+  for (const { owner } of garbage.dead) {
+    const id = attachmentId(owner);
+    await attempt(id, () => takeDown(how, id, giveElsewhere));
+  }
+  for (const { container } of garbage.vanished) await attempt(container, () => forget(how, container));
+  const { remove, isEmpty } = stillStale(garbage);
+  if (!isEmpty)
+    await attempt('rules', () =>
+      applySteps(how, [{ kind: 'elements', remove, add: mapElements(() => []), guard: [], setup: null }]),
+    );
+  for (const port of garbage.ports) await attempt(port.container, () => releasePorts(port.container, [port]));
+  for (const { register, key, holder } of garbage.entries)
+    await attempt(key, () => (holder === null ? removeFile(`${RUN}/${register}/${key}`) : give(register, key, holder)));
+  for (const path of garbage.files) await attempt(path, () => removeFile(path));
+  for (const { parent, child } of garbage.links) await attempt(parent, () => forgetParent(parent, { children: [child] }));
+  for (const { store, address, holder } of garbage.addresses)
+    await attempt(address, () => releaseAddress(store, holder, address, { search: false }));
   return failures;
+}
+
+/** Elements that still nobody owns: a start in between may have come to want one. */
+function stillStale({ elements }: Garbage): { remove: PolicyElements; isEmpty: boolean } {
+  const remove = subtractElements(elements, elementsOf(...listRecords().filter(isLive).flatMap(({ policy }) => policy ?? [])));
+  return { remove, isEmpty: Object.values(remove).every((list) => list.length === 0) };
+}
+
+/** One that is dead, unless it has come back to life. Programs that its process started and left behind come to their end first. */
+async function takeDown(how: Applying, id: string, give: GiveElsewhere): Promise<void> {
+  const record = readRecord(id);
+  if (record === null || isLive(record)) return;
+  const { by } = record;
+  for (let waited = 0; by && hasOrphans(by); waited += 20) {
+    if (waited >= ORPHAN_MS) throw new NethooksError('a program that was started for it still runs');
+    sleep(20);
+  }
+  await withNamespace(how, record.life, (inside) => {
+    const giveElsewhere = give(inside, record);
+    return detach(inside, record, giveElsewhere ? { giveElsewhere } : {});
+  });
 }
 
 /** Where LXC keeps its containers (lxc.system.conf(5)). */
 function lxcPath(): string {
-  const text = readText('/etc/lxc/lxc.conf') ?? '';
+  let text = '';
+  bestEffort(
+    () => undefined,
+    'lxc.conf',
+    () => {
+      text = readText('/etc/lxc/lxc.conf') ?? '';
+    },
+  );
   return /^\s*lxc\.lxcpath\s*=\s*(\S+)\s*$/m.exec(text)?.[1] ?? '/var/lib/lxc';
 }
+
+/** Every store of host-local's default directory. */
+export const allStores = (): string[] => filesIn(DEFAULT_DATA_DIR);
+
+/** Whether nothing was found. */
+export const isEmptyGarbage = ({ elements, ...lists }: Garbage): boolean =>
+  Object.values(lists).every((list) => list.length === 0) && Object.values(elements).every((list) => list.length === 0);

@@ -1,124 +1,119 @@
-/** Brings a running container from what it has to what its options say now: exactly the difference. */
-import { containerOptions } from '../config/container-cache.ts';
-import { wishOf } from '../frontend/lxc/wish.ts';
-import type { Config, NetworkConfig } from '../model/config.ts';
-import { type ContainerOptions, NIC_DEFAULTS } from '../model/container-options.ts';
-import type { Policy } from '../model/policy.ts';
-import type { Attachment } from '../plan/attachment/interfaces.ts';
-import { type ContainerRecord, readKept, readRunning, remember, rememberTold } from '../store/container.ts';
-import { forgetParent, parentsOf } from '../store/links.ts';
-import { announce } from '../store/names.ts';
-import { type HostPort, releasePorts, samePort } from '../store/ports.ts';
-import { must } from '../system/exec.ts';
+/** Brings a running LXC container from what it has to what its options say now: exactly the difference. */
+import type { AttachmentRecord } from '../model/attachment.ts';
+import { isEmptyPolicy, type Policy } from '../model/policy.ts';
+import { NIC_DEFAULTS } from '../model/container-options.ts';
+import type { Step } from '../model/step.ts';
+import { namesOf, planContainerFiles, planNames, type Taken } from '../plan/attachment/attach.ts';
+import type { AttachmentSpec } from '../plan/attachment/spec.ts';
+import { NO_POLICY } from '../model/policy.ts';
+import { forgetParent } from '../store/links.ts';
+import { releasePorts, samePort } from '../store/ports.ts';
+import { readKept, writeKeptFiles, writeRecord } from '../store/records.ts';
+import { type Applying, applySteps, pairedWith, Transaction } from '../system/apply.ts';
+import { bestEffort } from '../system/container-files.ts';
 import { readText } from '../system/files.ts';
-import { isAlive } from '../system/process.ts';
-import type { ConnectContext } from './connect.ts';
+import { keep, placeOf } from './connect.ts';
+import { gatherFacts } from './facts.ts';
 import { writeLinkEnvironment } from './link-files.ts';
-import { makePolicy } from './make-policy.ts';
-import { applyPolicy } from './policy.ts';
-import { relinkParents } from './relink.ts';
-import { convenience, namesOf, tell } from './tell.ts';
+import { changePolicy, relinkParents } from './relink.ts';
+import { giveNames, placesOf, takeLinks, takeNames, takePorts } from './take.ts';
 
 /**
  * Ports and links first, then names and files. Addresses and networks stay as they are until the next start.
+ * @param spec what its options say now
  * @throws NethooksError when a port cannot be had, or the kernel refuses: nothing has changed then
  */
-export function reconfigure(
-  how: ConnectContext,
-  config: Config,
-  record: ContainerRecord,
-  options: ContainerOptions,
-): void {
-  const { exec, log } = how;
-  const { name } = record;
-  const networks = networksOf(config, record.attachments);
-  const wish = wishOf(options, config.containers);
+export async function reconfigure(
+  how: Applying,
+  record: AttachmentRecord,
+  spec: AttachmentSpec,
+  sweep: () => Promise<boolean>,
+): Promise<AttachmentRecord> {
+  const { owner } = record;
+  if (owner.kind !== 'lxc') return record;
+  const { name } = owner;
+  const id = `lxc/${name}`;
   const before = record.policy;
-  const port = before?.port ?? portOf(how, record);
-  const kept = readKept(name);
-  const made = makePolicy({ name, attachments: record.attachments, networks, port }, wish, kept.publish, log);
+  const transaction = new Transaction(how);
+  let after: AttachmentRecord;
   try {
-    if (before || made.policy) applyPolicy(exec, before, made.policy, log);
+    const published = await takePorts(transaction, spec, readKept(name).publish, sweep);
+    const links = takeLinks(transaction, spec, placesOf(record.interfaces), how.log);
+    const policy: Policy = {
+      ...(before ?? firstPolicy(record)),
+      port: before?.port ?? (published.length > 0 ? await portOf(how, record) : null),
+      publish: published,
+      links,
+      exposed: spec.exposed,
+    };
+    after = await changePolicy(how, record, isEmptyPolicy(policy) ? null : policy);
   } catch (error) {
-    releasePorts(name, made.fresh);
-    forgetParent(
-      name,
-      (before?.links ?? []).map(({ container }) => container),
-    );
+    await transaction.rollback();
     throw error;
   }
-  releasePorts(name, gone(before, made.policy));
-  forgetParent(
-    name,
-    wish.link.map(({ container }) => container),
-  );
-  const attachments = withMtu(how, record, options, networks);
-  const after = { ...record, attachments, policy: made.policy };
-  remember(after);
-  convenience(log, 'links', () => relinkParents(exec, name, false, log));
-  retell(how, config, after, options);
+  const gone = (before?.publish ?? []).filter((old) => !after.policy?.publish.some((port) => samePort(port, old)));
+  releasePorts(id, gone);
+  const children = (list: { container: string }[]): string[] => list.map(({ container }) => container);
+  const staying = new Set(children(spec.links));
+  forgetParent(name, { children: children(record.links).filter((child) => !staying.has(child)) });
+  after = { ...(await withMtu(how, after, spec)), links: spec.links };
+  writeRecord(after);
+  keep(after, readKept(name).written, placeOf(record));
+  await relinkParents(how, name, { gone: false });
+  return refreshNames(how, after, spec);
 }
 
-/** Names, DHCP, files and the links' environment of a container that runs, from its record. */
-export function retell(
-  { exec, log }: ConnectContext,
-  config: Config,
-  record: ContainerRecord,
-  options: ContainerOptions,
-): void {
-  const { name, pid, attachments, policy, configFile = null } = record;
+const firstPolicy = ({ interfaces }: AttachmentRecord): Policy => {
+  const [first] = placesOf(interfaces);
+  return first ? { ...NO_POLICY, ...first } : NO_POLICY;
+};
+
+/** Names, files and the links' environment of a container that runs. */
+export async function refreshNames(
+  how: Applying,
+  record: AttachmentRecord,
+  spec: AttachmentSpec,
+): Promise<AttachmentRecord> {
+  const { owner, interfaces, policy, configFile = null } = record;
+  if (owner.kind !== 'lxc') return record;
   const links = policy?.links ?? [];
-  const network = networksOf(config, attachments)[0] ?? null;
-  convenience(log, 'names', () => {
-    for (const line of announce(name, attachments, namesOf(name, options, links))) log(line);
+  const after = { ...record, names: namesOf(spec, links) };
+  giveNames(record, after.names);
+  const granted = takeNames(null, after, how.log);
+  writeRecord(after);
+  const facts = gatherFacts(how.exec, owner, [], { interfaces, files: spec.files, written: readKept(owner.name).written });
+  const taken: Pick<Taken, 'links'> = { links };
+  const { steps, warnings } = planContainerFiles(spec, taken, interfaces, facts);
+  for (const warning of warnings) how.log(warning);
+  const outputs = await applySteps(how, [...planNames(after, granted, facts), ...steps]);
+  if (outputs.written) writeKeptFiles(owner.name, outputs.written);
+  bestEffort(how.log, 'environment of links', () => {
+    if (writeLinkEnvironment(owner.name, links, configFile))
+      how.log(`the environment of ${owner.name}'s links has changed: it takes effect at its next start`);
   });
-  const telling = { name, pid, root: `/proc/${pid}/root`, attachments, network, options, links };
-  rememberTold(name, tell(exec, log, { ...telling, before: readKept(name).told }));
-  convenience(log, 'environment of links', () => {
-    if (writeLinkEnvironment(name, links, configFile))
-      log(`the environment of ${name}'s links has changed: it takes effect at its next start`);
-  });
+  return after;
 }
-
-/** Tells the running containers that link to `child` where it is now. Costs nothing while nobody does. */
-export async function retellParents(how: ConnectContext, config: Config, child: string): Promise<void> {
-  for (const { parent } of parentsOf(child)) {
-    const record = readRunning(parent);
-    if (!record || !isAlive(record)) continue;
-    const options = await containerOptions(parent, record.words ?? [], how.log);
-    retell(how, config, record, options);
-  }
-}
-
-function networksOf(config: Config, attachments: Attachment[]): NetworkConfig[] {
-  return attachments.flatMap(({ network }) => config.networks.find(({ name }) => name === network) ?? []);
-}
-
-const gone = (before: Policy | null, after: Policy | null): HostPort[] =>
-  (before?.publish ?? []).filter((old) => !after?.publish.some((port) => samePort(port, old)));
 
 /** ifindex of the host's end of its first interface. */
-function portOf({ exec }: ConnectContext, { pid, attachments }: ContainerRecord): number | null {
-  const [first] = attachments;
+async function portOf(how: Applying, { interfaces }: AttachmentRecord): Promise<number | null> {
+  const [first] = interfaces;
   if (!first) return null;
-  const { stdout } = exec('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', 'link', 'show', 'dev', first.ifname]);
-  return Number(/@if(\d+):/.exec(stdout)?.[1] ?? Number.NaN) || null;
+  const step: Step = { kind: 'ip', commands: [`link show dev ${first.ifname}`], undo: [], where: 'namespace' };
+  return pairedWith((await applySteps(how, [step])).inside);
 }
 
-/** Sets each interface's MTU where it differs; the attachments as they are then. */
-function withMtu(
-  { exec }: ConnectContext,
-  { pid, attachments }: ContainerRecord,
-  { nics }: ContainerOptions,
-  networks: NetworkConfig[],
-): Attachment[] {
-  return attachments.map((attachment, index) => {
-    const { mtu: before, ...rest } = attachment;
-    const { mtu } = nics[attachment.nic ?? index] ?? NIC_DEFAULTS;
-    if (mtu === (before ?? 'auto')) return attachment;
-    const bytes = mtu === 'auto' ? readText(`/sys/class/net/${networks[index]?.name}/mtu`)?.trim() : String(mtu);
-    const set = ['ip', 'link', 'set', 'dev', attachment.ifname, 'mtu', bytes ?? '1500'];
-    must(exec, 'nsenter', [`--net=/proc/${pid}/ns/net`, ...set]);
-    return mtu === 'auto' ? rest : { ...rest, mtu };
+/** Sets each interface's MTU where it differs; the record as it is then. */
+async function withMtu(how: Applying, record: AttachmentRecord, spec: AttachmentSpec): Promise<AttachmentRecord> {
+  const commands: string[] = [];
+  const interfaces = record.interfaces.map((one, index) => {
+    const { mtu: before, ...rest } = one;
+    const wanted = spec.files?.options.nics[one.nic ?? index]?.mtu ?? NIC_DEFAULTS.mtu;
+    if (wanted === (before ?? 'auto')) return one;
+    const bytes = wanted === 'auto' ? readText(`/sys/class/net/${one.network}/mtu`)?.trim() : String(wanted);
+    commands.push(`link set dev ${one.ifname} mtu ${bytes ?? 1500}`);
+    return wanted === 'auto' ? rest : { ...rest, mtu: wanted };
   });
+  if (commands.length > 0) await applySteps(how, [{ kind: 'ip', commands, undo: [], where: 'namespace' }]);
+  return { ...record, interfaces };
 }
+

@@ -1,40 +1,60 @@
 /** Keeps the parents' side of links right when a child starts, changes or goes for good. */
-import type { Policy } from '../model/policy.ts';
-import { type ContainerRecord, readRunning, remember } from '../store/container.ts';
+import { type AttachmentRecord, attachmentId } from '../model/attachment.ts';
+import { isEmptyPolicy, NO_POLICY, type Policy } from '../model/policy.ts';
+import { planPolicy } from '../plan/attachment/attach.ts';
+import { policyWithout } from '../plan/attachment/detach.ts';
 import { parentsOf } from '../store/links.ts';
-import type { Exec } from '../system/exec.ts';
-import { isAlive } from '../system/process.ts';
-import { resolveLink } from './make-policy.ts';
-import { applyPolicy, type Log } from './policy.ts';
+import { isAlive, readContainer, writeRecord } from '../store/records.ts';
+import { type Applying, applySteps } from '../system/apply.ts';
+import { gatherFacts } from './facts.ts';
+import { placesOf, resolveLink } from './take.ts';
 
 /**
- * Brings the links of running parents to what `child` is now: a new address, other exposed ports, or (destroyed) none, so that
- * nobody reaches who gets its address next. Costs nothing while nobody links to it.
- * @param gone whether the child is no more
+ * Brings the links of running parents to what `child` is now: a new address, other exposed ports, or (gone) none, so that nobody
+ * reaches who gets its address next. Costs nothing while nobody links to it.
  */
-export function relinkParents(exec: Exec, child: string, gone: boolean, log: Log): void {
+export async function relinkParents(how: Applying, child: string, { gone }: { gone: boolean }): Promise<void> {
   for (const { parent, aliases } of parentsOf(child)) {
-    const record = readRunning(parent);
-    const after = record && isAlive(record) ? relinked(record, child, gone ? [] : aliases) : null;
-    if (!record || !after || JSON.stringify(after) === JSON.stringify(record.policy)) continue;
-    remember({ ...record, policy: after });
-    applyPolicy(exec, record.policy, after, log);
+    const record = readContainer(parent);
+    if (record === null || record.state !== 'attached' || !isAlive(record)) continue;
+    const after = relinked(record, child, gone ? [] : aliases);
+    if (JSON.stringify(after) !== JSON.stringify(record.policy)) await changePolicy(how, record, after);
   }
 }
 
-function relinked({ policy, attachments }: ContainerRecord, child: string, aliases: string[]): Policy | null {
-  const first = attachments[0];
-  if (!first) return null;
-  const empty: Policy = {
-    network: first.network,
-    address: first.address,
-    port: null,
-    isolated: [],
-    publish: [],
-    links: [],
-    exposed: [],
-  };
-  const base = policy ?? empty;
-  const others = base.links.filter(({ container }) => container !== child);
-  return { ...base, links: [...others, ...aliases.flatMap((alias) => resolveLink(attachments, child, alias) ?? [])] };
+/**
+ * Brings the kernel from what the record says to another policy. The record says so before the kernel has it.
+ * @returns the record as it is then
+ * @throws NethooksError when the kernel refuses: all is as before then
+ */
+export async function changePolicy(how: Applying, record: AttachmentRecord, after: Policy | null): Promise<AttachmentRecord> {
+  const networks = [...new Set([after?.network, record.policy?.network].flatMap((name) => name ?? []))];
+  const bridges = networks.map((name) => ({ name, addresses: false }));
+  const facts = gatherFacts(how.exec, record.owner, bridges);
+  const changed = { ...record, policy: after };
+  writeRecord(changed);
+  try {
+    await applySteps(how, planPolicy(record.policy, after, facts, ''));
+  } catch (error) {
+    writeRecord(record);
+    throw error;
+  }
+  return changed;
 }
+
+function relinked({ policy, interfaces }: AttachmentRecord, child: string, aliases: string[]): Policy | null {
+  const places = placesOf(interfaces);
+  const [first] = places;
+  if (!first) return policy;
+  const base = policy ?? { ...NO_POLICY, network: first.network, address: first.address };
+  const others = policyWithout(base, child);
+  const after = {
+    ...others,
+    links: [...others.links, ...aliases.flatMap((alias) => resolveLink(places, child, alias) ?? [])],
+  };
+  return isEmptyPolicy(after) ? null : after;
+}
+
+/** For messages. */
+export const nameOf = (record: AttachmentRecord): string =>
+  record.owner.kind === 'lxc' ? record.owner.name : attachmentId(record.owner);

@@ -4,10 +4,8 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { Config } from '../model/config.ts';
-import { CONFIG_FILE, RUN } from '../model/paths.ts';
+import { CONFIG_CACHE, CONFIG_FILE } from '../model/paths.ts';
 import { writeAtomically } from '../system/files.ts';
-
-const CACHE_FILE = `${RUN}/config.json`;
 
 interface Cache {
   /** Changes with the shape of Config, so that an upgrade does not read its predecessor's cache. */
@@ -30,7 +28,7 @@ async function refresh(): Promise<Config> {
   const config = loadConfig();
   const cache: Cache = { version: NETHOOKS_VERSION, source: stamp(config.source), config };
   try {
-    writeAtomically(CACHE_FILE, JSON.stringify(cache));
+    writeAtomically(CONFIG_CACHE, JSON.stringify(cache));
   } catch {
     // The cache only saves time.
   }
@@ -39,7 +37,7 @@ async function refresh(): Promise<Config> {
 
 function cached(): Config | undefined {
   try {
-    const cache = JSON.parse(readFileSync(CACHE_FILE, 'utf8')) as Cache;
+    const cache = JSON.parse(readFileSync(CONFIG_CACHE, 'utf8')) as Cache;
     // An .ini that has appeared since goes before the other formats.
     if (cache.source.path !== CONFIG_FILE && existsSync(CONFIG_FILE)) return undefined;
     const now = stamp(cache.source.path);

@@ -4,7 +4,7 @@ import type { HostFacts } from '../model/facts.ts';
 import type { HostRecord } from '../model/host-record.ts';
 import type { Plan } from '../model/step.ts';
 import { type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host/host.ts';
-import { readRecord, writeRecord } from '../store/host-record.ts';
+import { readHostRecord, writeHostRecord } from '../store/host-record.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import type { Exec } from '../system/exec.ts';
 import { lockHost } from '../system/lock.ts';
@@ -29,7 +29,7 @@ export async function changeHost(how: Applying, change: Change, waitSeconds: num
     const { plan, after } = await planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
     await applySteps(how, plan.steps);
-    writeRecord(after);
+    writeHostRecord(after);
     return plan;
   } finally {
     release();
@@ -45,7 +45,7 @@ export interface Planned {
 
 /** What would be done now, without doing it. */
 export async function planChange(exec: Exec, change: Change): Promise<Planned> {
-  const record = readRecord();
+  const record = readHostRecord();
   const wish = change.wish(record);
   const facts = await gatherFacts(exec, wish.networks, record.networks);
   const plan = planHost(wish, facts, record);

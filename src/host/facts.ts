@@ -5,11 +5,10 @@ import { NethooksError } from '../errors.ts';
 import { toAddress } from '../model/address.ts';
 import type { NetworkConfig } from '../model/config.ts';
 import type { HostFacts, LinkFact, RouteFact } from '../model/facts.ts';
-import { LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../model/paths.ts';
+import { DNSMASQ_RELOADS, LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
-import { attachedPolicies } from '../store/attachments.ts';
-import { livePolicies } from '../store/container.ts';
+import { livePolicies } from '../store/records.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
@@ -28,7 +27,7 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   const files = readFiles(exec, [...wanted, ...known]);
   const [[{ nft, iptables }, links], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
-  const policies = [...livePolicies(), ...attachedPolicies()];
+  const policies = livePolicies();
   return { ...rest, links, nft, iptables, policies, localnet: readLocalnet(links) };
 }
 
@@ -41,11 +40,12 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
-    files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF].map((path) => [path, readText(path)])),
+    files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS].map((path) => [path, readText(path)])),
     dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
+    dnsmasqVersion: versionOf(exec, 'dnsmasq', '/usr/sbin/dnsmasq', /version (\S+)/),
   };
 }
 
@@ -173,15 +173,17 @@ async function printed(exec: Exec, command: string, args: string[]): Promise<str
   return result.stdout;
 }
 
-/** LXC's version, remembered as long as its program is the same: asking takes a process. */
-function lxcVersion(exec: Exec): string | null {
-  const program = '/usr/bin/lxc-start';
+const lxcVersion = (exec: Exec): string | null =>
+  existsSync('/etc/lxc') ? versionOf(exec, 'lxc', '/usr/bin/lxc-start', /^\s*(\S+)/) : null;
+
+/** A program's version, remembered as long as the program is the same: asking takes a process. Null when it is not installed. */
+function versionOf(exec: Exec, name: string, program: string, pattern: RegExp): string | null {
   const mtime = statSync(program, { throwIfNoEntry: false })?.mtimeMs;
-  if (mtime === undefined || !existsSync('/etc/lxc')) return null;
-  const memory = join(RUN, 'lxc-version');
+  if (mtime === undefined) return null;
+  const memory = join(RUN, `${name}-version`);
   const [stamp, known] = (readText(memory) ?? '').split(' ');
   if (stamp === String(mtime) && known) return known;
-  const version = must(exec, program, ['--version']).stdout.trim();
+  const version = pattern.exec(must(exec, program, ['--version']).stdout)?.[1] ?? '';
   writeAtomically(memory, `${mtime} ${version}`);
   return version;
 }

@@ -1,6 +1,5 @@
 /** What `nethooks status` knows, as data. */
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { toNumber } from '../model/address.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
@@ -12,8 +11,8 @@ import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
 import { checksumRule, ownRules } from '../plan/host/rules.ts';
-import { listAddresses } from '../store/address-store.ts';
-import { type ContainerRecord, readRunning, storeOf } from '../store/container.ts';
+import { listAddresses, storeOf } from '../store/addresses.ts';
+import { isAlive, readContainer } from '../store/records.ts';
 import { readText } from '../system/files.ts';
 
 export interface Lease {
@@ -123,15 +122,15 @@ function masquerades(network: NetworkConfig, facts: HostFacts): boolean {
 
 function containerStatus(network: NetworkConfig, address: string, id: string, ifname: string): ContainerStatus {
   const name = id.replace(/^lxc-/, '');
-  const record: ContainerRecord | null = id.startsWith('lxc-') ? readRunning(name) : null;
-  const running = record !== null && existsSync(`/proc/${record.pid}`);
+  const record = id.startsWith('lxc-') ? readContainer(name) : null;
+  const running = record !== null && isAlive(record);
   const answers = readText(join(namesDir(network.domain), name))?.includes(`${address} `) ?? false;
   return {
     name,
     address,
     ifname,
     dnsName: answers ? `${dnsName(name)}.${network.domain}` : null,
-    pid: running ? record.pid : null,
+    pid: running && record.life && 'pid' in record.life ? record.life.pid : null,
   };
 }
 

@@ -74,4 +74,6 @@ export interface HostFacts {
   upstreams: string[];
   /** null when LXC is not installed. */
   lxcVersion: string | null;
+  /** null when it is not installed. */
+  dnsmasqVersion: string | null;
 }

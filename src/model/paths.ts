@@ -2,7 +2,11 @@
 export const CONFIG_DIR = '/etc/nethooks';
 export const CONFIG_FILE = `${CONFIG_DIR}/nethooks.ini`;
 export const RUN = '/run/nethooks';
+/** The resolved configuration, for hooks. */
+export const CONFIG_CACHE = `${RUN}/config.json`;
 export const STATE = '/var/lib/nethooks';
+/** There where dnsmasq is so old that it does not notice hosts files that go: hooks have to tell it then. */
+export const DNSMASQ_RELOADS = `${RUN}/dnsmasq-reloads`;
 export const UPSTREAMS = `${RUN}/upstreams`;
 export const LXC_DEFAULT_CONF = '/etc/lxc/default.conf';
 export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
@@ -14,13 +18,15 @@ export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/
 export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
 /** One file per container and network: the address that its MAC gets over DHCP. */
 export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-hosts`;
+/** The MAC that dnsmasq was last told for an address: it forgets none before it reads all anew. */
+export const toldMac = (network: string, address: string): string => `${dnsmasqDir(network)}/told/${address}`;
 /** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
 export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
 export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;
 /** An empty file for each bridge whose route_localnet we set. */
 export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridge}`;
-/** What start-host applied to a running container. */
-export const runningRecord = (container: string): string => `${RUN}/containers/${container}.json`;
+/** A file per attachment, by its id (model/attachment.ts): `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME`. */
+export const ATTACHMENTS = `${RUN}/attachments`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;
@@ -29,7 +35,7 @@ export const HOOK_LOG = '/var/log/nethooks/hooks.log';
 export const containerFile = (container: string): string => `${CONFIG_DIR}/containers/${container}.ini`;
 /** The same after validation, for hooks. */
 export const optionsCache = (container: string): string => `${RUN}/options/${container}.json`;
-/** Which container has a name in a domain. */
-export const claimFile = (domain: string, name: string): string => `${RUN}/claims/${domain}/${name}`;
+/** Who has which name, MAC or masqueraded address: a directory per register (store/register.ts). */
+export const registerDir = (register: string): string => `${RUN}/${register}`;
 /** The environment of a container's links, which its LXC configuration includes: it must be there before the container starts. */
 export const linkEnvironmentPath = (container: string): string => `${STATE}/env/${container}.conf`;

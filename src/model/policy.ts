@@ -1,7 +1,8 @@
 /**
  * What the kernel should have for one container: plain data, kept in the container's record, so that it can be put back after
- * a flush and taken away whatever the configuration says by then. src/attachment/policy.ts brings the kernel from one to the next.
+ * a flush and taken away whatever the configuration says by then.
  */
+import { bare, type Cidr, isV6, subnetCidr } from './address.ts';
 import type { Port, Protocol } from './ports.ts';
 
 /** A port of the host that leads to a port of the container. */
@@ -28,9 +29,9 @@ export interface Link {
 }
 
 export interface Policy {
-  /** The network, which is also the bridge, whose address is published. */
-  network: string;
-  /** The container's address on it. */
+  /** The network, which is also the bridge, whose address is published; null on none of ours. */
+  network: string | null;
+  /** The container's address on it; empty on none of ours. */
   address: string;
   /** ifindex of its port on the bridge, in the host (ip-link(8)); null when nobody knows. */
   port: number | null;
@@ -40,13 +41,43 @@ export interface Policy {
   links: Link[];
   /** What links to this container open: its exposed and its published ports. */
   exposed: Port[];
+  /** Addresses with prefix length that are masqueraded outside of their subnet (CNI's ipMasq), on networks that are not ours. */
+  masquerade: Cidr[];
 }
 
-/** The sets and maps that containers fill (nft(8)). */
+/** A container that needs nothing. */
+export const NO_POLICY: Policy = {
+  network: null,
+  address: '',
+  port: null,
+  isolated: [],
+  publish: [],
+  links: [],
+  exposed: [],
+  masquerade: [],
+};
+
+/** Whether the kernel has to do nothing for it, and it opens nothing to links. */
+export const isEmptyPolicy = ({ isolated, publish, links, exposed, masquerade }: Policy): boolean =>
+  isolated.length + publish.length + links.length + exposed.length + masquerade.length === 0;
+
+/** Whether packets from 127.0.0.1 go to the container: they leave over the bridge, and answers come back (ip-sysctl, route_localnet). */
+export const needsLocalnet = ({ publish }: Policy): boolean =>
+  publish.some(({ hostAddress }) => hostAddress === null || hostAddress.startsWith('127.'));
+
+/** The sets and maps that containers fill (nft(8)). `shared`: an element may be several containers' at once. */
 export const PolicySets = {
-  published: { kind: 'map', type: 'type inet_proto . inet_service : ipv4_addr . inet_service;' },
-  published_at: { kind: 'map', type: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;' },
-  links: { kind: 'set', type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service;' },
+  published: { kind: 'map', type: 'type inet_proto . inet_service : ipv4_addr . inet_service;', shared: false },
+  published_at: {
+    kind: 'map',
+    type: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;',
+    shared: false,
+  },
+  links: { kind: 'set', type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service;', shared: false },
+  masqueraded: { kind: 'set', type: 'type ipv4_addr;', shared: false },
+  masqueraded6: { kind: 'set', type: 'type ipv6_addr;', shared: false },
+  local: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: true },
+  local6: { kind: 'set', type: 'type ipv6_addr . ipv6_addr; flags interval;', shared: true },
 } as const;
 
 export type PolicyElements = Record<keyof typeof PolicySets, string[]>;
@@ -57,20 +88,42 @@ export type PolicyElements = Record<keyof typeof PolicySets, string[]>;
  *   published     tcp . 8080 : 10.0.0.2 . 80
  *   published_at  127.0.0.1 . tcp . 8080 : 10.0.0.2 . 80
  *   links         10.0.0.2 . 10.0.0.3 . tcp . 5432          parent . child
+ *   masqueraded   10.77.0.5
+ *   local         10.77.0.0/16 . 10.77.0.0/16               what stays in its own subnet is not masqueraded
  */
 export function elementsOf(...policies: Policy[]): PolicyElements {
-  const published: string[] = [];
-  const published_at: string[] = [];
-  const links = new Set<string>();
-  for (const { address, publish, links: linked } of policies) {
+  const sets = Object.fromEntries(Object.keys(PolicySets).map((name) => [name, new Set<string>()])) as Record<
+    keyof PolicyElements,
+    Set<string>
+  >;
+  for (const { address, publish, links, masquerade } of policies) {
     for (const { protocol, hostAddress, hostPort, containerPort } of publish) {
       const mapping = `${protocol} . ${hostPort} : ${address} . ${containerPort}`;
-      if (hostAddress === null) published.push(mapping);
-      else published_at.push(`${hostAddress} . ${mapping}`);
+      if (hostAddress === null) sets.published.add(mapping);
+      else sets.published_at.add(`${hostAddress} . ${mapping}`);
     }
     // Two names for one container are one permission.
-    for (const { from, to, ports } of linked)
-      for (const { protocol, port } of ports) links.add(`${from} . ${to} . ${protocol} . ${port}`);
+    for (const { from, to, ports } of links)
+      for (const { protocol, port } of ports) sets.links.add(`${from} . ${to} . ${protocol} . ${port}`);
+    for (const one of masquerade) {
+      const within = subnetCidr(one).replace(/\/(32|128)$/, ''); // which nft leaves out
+      sets[isV6(one) ? 'masqueraded6' : 'masqueraded'].add(bare(one));
+      sets[isV6(one) ? 'local6' : 'local'].add(`${within} . ${within}`);
+    }
   }
-  return { published, published_at, links: [...links] };
+  return Object.fromEntries(Object.entries(sets).map(([name, set]) => [name, [...set]])) as PolicyElements;
 }
+
+/** What `from` has and `without` has not. */
+export function subtractElements(from: PolicyElements, without: PolicyElements): PolicyElements {
+  return mapElements((name) => {
+    const other = new Set(without[name]);
+    return from[name].filter((element) => !other.has(element));
+  });
+}
+
+/** Elements made set by set. */
+export const mapElements = (make: (name: keyof PolicyElements) => string[]): PolicyElements =>
+  Object.fromEntries(
+    (Object.keys(PolicySets) as (keyof PolicyElements)[]).map((name) => [name, make(name)]),
+  ) as PolicyElements;

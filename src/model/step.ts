@@ -2,12 +2,21 @@
  * What a plan is made of: plain data, one step per effect, in the order of application. src/system/apply.ts carries a step out
  * and knows how to take it back.
  */
+import type { WrittenFiles } from './attachment.ts';
+import type { Policy, PolicyElements } from './policy.ts';
+
 export interface IpStep {
   kind: 'ip';
   /** Lines for `ip -batch`. */
   commands: string[];
   /** Lines that take them back. */
   undo: string[];
+  /** In the network namespace of the attachment that is planned; else on the host. */
+  where?: 'namespace';
+  /** The first line makes what `undo` removes: where that one is refused, it is somebody else's. */
+  makes?: true;
+  /** Whether something that is not there any more is no failure, as what removes links goes by. */
+  lenient?: true;
 }
 
 export interface SysctlStep {
@@ -15,6 +24,8 @@ export interface SysctlStep {
   key: string;
   before: string;
   value: string;
+  /** Never taken back: others may have come to rely on it meanwhile. */
+  shared?: true;
 }
 
 export interface NftStep {
@@ -53,6 +64,8 @@ export interface FileStep {
   before: string | null;
   /** null: the file is to be removed. */
   content: string | null;
+  /** Never taken back: it is about more than what the plan is for. */
+  shared?: true;
 }
 
 export interface DnsmasqStep {
@@ -72,7 +85,66 @@ export interface ResolverStep {
   domains: string[];
 }
 
+/** What one attachment has in the sets and maps of our table, from before to after, in one transaction. */
+export interface ElementsStep {
+  kind: 'elements';
+  remove: PolicyElements;
+  add: PolicyElements;
+  /** Bridges that the rules must keep apart, or the transaction fails: a container must not run without. */
+  guard: string[];
+  /** What makes the table where it is missing and nothing else would: null where `up` is to bring it. */
+  setup: string | null;
+}
+
+/** Ends connections that a policy allowed and the next one does not (conntrack(8)). Never fails. */
+export interface ConnectionsStep {
+  kind: 'connections';
+  before: Policy | null;
+  after: Policy | null;
+}
+
+/** Sends what a container asks the host for, and the host translates to itself, back through its own port of the bridge. */
+export interface HairpinStep {
+  kind: 'hairpin';
+  bridge: string;
+  /** ifindex of the port; null for the one that the namespace's first interface says it is paired with. */
+  port: number | null;
+}
+
+/** A container's own files, below its root. What goes wrong is logged: it starts without. */
+export interface ContainerFilesStep {
+  kind: 'container-files';
+  /** The container's name, which is its hostname unless something else says so. */
+  name: string;
+  /** pid of its init. */
+  pid: number;
+  files: ContainerFiles;
+  /** What we wrote at an earlier time. */
+  before: WrittenFiles | undefined;
+}
+
+/** What a container's files are to say. */
+export interface ContainerFiles {
+  /** null: left as it is. `force`: also over a symbolic link. */
+  resolvConf: { text: string; force: boolean } | null;
+  /** Our lines in /etc/hosts; none takes out those that are there. */
+  hosts: string[];
+  /** null: as LXC's configuration has it. */
+  hostname: string | null;
+}
+
+/** Has a network's dnsmasq read its files anew, where its version does not notice removals by itself. */
+export interface ReloadStep {
+  kind: 'reload-dnsmasq';
+  network: string;
+}
+
 export type Step =
+  | ElementsStep
+  | ConnectionsStep
+  | HairpinStep
+  | ContainerFilesStep
+  | ReloadStep
   | IpStep
   | SysctlStep
   | NftStep
@@ -94,7 +166,25 @@ export interface Plan {
 export function describe(step: Step): string[] {
   switch (step.kind) {
     case 'ip':
-      return step.commands.map((command) => `ip ${command}`);
+      return step.commands.map((command) => `${step.where === 'namespace' ? 'inside: ' : ''}ip ${command}`);
+    case 'elements':
+      return (['remove', 'add'] as const).flatMap((verb) =>
+        Object.entries(step[verb]).flatMap(([set, elements]) =>
+          elements.map((element: string) => `nft ${verb === 'add' ? 'add' : 'delete'} element ${set} { ${element} }`),
+        ),
+      );
+    case 'connections':
+      return ['end connections that are not allowed any more'];
+    case 'hairpin':
+      return [`hairpin on, for a port of ${step.bridge}`];
+    case 'container-files':
+      return [
+        ...(step.files.resolvConf ? ['write /etc/resolv.conf in the container'] : []),
+        ...(step.files.hosts.length > 0 ? ['write /etc/hosts in the container'] : []),
+        ...(step.files.hostname === null ? [] : [`hostname ${step.files.hostname}`]),
+      ];
+    case 'reload-dnsmasq':
+      return [`dnsmasq for ${step.network} reads its files again`];
     case 'sysctl':
       return [`sysctl ${step.key}: ${step.before} -> ${step.value}`];
     case 'nft':

@@ -25,15 +25,20 @@ export function parentsOf(child: string, directory = LINKS): { parent: string; a
   }));
 }
 
-/** Every container whose links are noted. */
-export const listParents = (directory = LINKS): string[] => [
-  ...new Set(filesIn(directory).flatMap((child) => filesIn(join(directory, child)))),
-];
+/** Every note of a link. */
+export const listNotes = (directory = LINKS): { parent: string; child: string }[] =>
+  filesIn(directory).flatMap((child) => filesIn(join(directory, child)).map((parent) => ({ parent, child })));
 
-/** Forgets what `parent` links to: all, or all but the links to `staying`. */
-export function forgetParent(parent: string, staying: readonly string[] = [], directory = LINKS): void {
-  for (const child of filesIn(directory)) {
-    if (staying.includes(child) || !removeFile(join(directory, child, parent))) continue;
+/**
+ * Forgets what `parent` links to.
+ * @param children whom it may link to; default: everybody, which costs a look at each
+ */
+export function forgetParent(
+  parent: string,
+  { children, directory = LINKS }: { children?: readonly string[]; directory?: string } = {},
+): void {
+  for (const child of children ?? filesIn(directory)) {
+    if (!removeFile(join(directory, child, parent))) continue;
     try {
       rmdirSync(join(directory, child));
     } catch {

@@ -1,22 +1,32 @@
 /**
- * Which container holds which host port: one file per protocol, port and address, `/run/nethooks/ports/tcp-8080-0.0.0.0`, that
- * names its holder. The kernel gives a name to one of many who want it, so no lock is needed. Gone at a reboot, as what runs is.
+ * Which attachment holds which host port: one file per protocol, port and address, `/run/nethooks/ports/tcp-8080/0.0.0.0`, that names
+ * its holder. Gone at a reboot, as what runs is.
  */
-import { readdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
+import { showOwner } from '../model/attachment.ts';
 import { RUN } from '../model/paths.ts';
 import type { Published } from '../model/policy.ts';
 import { each, type PortRange, type Protocol } from '../model/ports.ts';
 import { collide, showHostPort, type Wanted } from '../plan/attachment/publish.ts';
-import { sleep } from '../system/dnsmasq.ts';
-import { isMissing } from '../system/files.ts';
+import { Exhausted } from './addresses.ts';
+import { sleep } from '../system/sleep.ts';
+import { filesIn } from '../system/files.ts';
 import { boundSockets, ownersOf, type Socket } from '../system/listeners.ts';
-import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from './reservation-file.ts';
+import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
 
 export const PORTS_DIR = `${RUN}/ports`;
 
 /** A port of the host, at one of its addresses or (null) at all of them. */
 export type HostPort = Pick<Published, 'protocol' | 'hostAddress' | 'hostPort'>;
+
+/** One that is held. */
+export interface HeldPort extends HostPort {
+  /** The attachment's id. */
+  container: string;
+  /** ms since the epoch. */
+  reservedAt: number;
+}
 
 export interface ReservedPorts {
   published: Published[];
@@ -25,7 +35,7 @@ export interface ReservedPorts {
 }
 
 /** How often two who at the same moment reserved ports that exclude each other step back and try again. */
-const ATTEMPTS = 8;
+const ATTEMPTS = 12;
 
 /**
  * Reserves a host port for each of `wanted`, all or none. A port that the container holds already stays its own.
@@ -49,7 +59,7 @@ export function reservePorts(
       const rival = claims.rival();
       if (rival === undefined) return { published, fresh: claims.fresh };
       if (attempt === ATTEMPTS)
-        throw new NethooksError(`host port ${show(rival.port)} is being taken by container ${rival.holder}`);
+        throw new NethooksError(`host port ${show(rival.port)} is being taken by ${showOwner(rival.holder)}`);
     } catch (error) {
       releasePorts(container, claims.fresh, directory);
       throw error;
@@ -61,11 +71,18 @@ export function reservePorts(
 
 /** Gives ports back that the container holds; others, and those already given back, stay as they are. */
 export function releasePorts(container: string, ports: readonly HostPort[], directory = PORTS_DIR): void {
-  for (const port of ports) releaseIfHeld(directory, fileOf(port), holderOf(container));
+  for (const port of ports) {
+    if (!releaseIfHeld(directory, fileOf(port), holderOf(container))) continue;
+    try {
+      rmdirSync(`${directory}/${key(port)}`);
+    } catch {
+      // It is held at another address too.
+    }
+  }
 }
 
 /** Every reservation with its container; `reservedAt` is in ms since the epoch. */
-export function listPorts(directory = PORTS_DIR): (HostPort & { container: string; reservedAt: number })[] {
+export function listPorts(directory = PORTS_DIR): HeldPort[] {
   return entries(directory).flatMap((port) => {
     const container = holderAt(directory, port);
     const time = reservedAt(`${directory}/${fileOf(port)}`);
@@ -77,22 +94,22 @@ const holderOf = (container: string): Holder => ({ id: container, ifname: '-' })
 const holderAt = (directory: string, port: HostPort): string | null =>
   readHolder(`${directory}/${fileOf(port)}`)?.id ?? null;
 const fileOf = ({ protocol, hostAddress, hostPort }: HostPort): string =>
-  `${protocol}-${hostPort}-${hostAddress ?? '0.0.0.0'}`;
+  `${protocol}-${hostPort}/${hostAddress ?? '0.0.0.0'}`;
 const show = (port: HostPort): string => `${showHostPort(port)}/${port.protocol}`;
 const key = ({ protocol, hostPort }: HostPort): string => `${protocol}-${hostPort}`;
 
-function entries(directory: string): HostPort[] {
-  try {
-    return readdirSync(directory).flatMap((name) => {
-      const [, protocol, port, address] = /^(tcp|udp|sctp)-(\d+)-([\d.]+)$/.exec(name) ?? [];
-      if (!protocol || !port || !address) return [];
-      const hostAddress = address === '0.0.0.0' ? null : address;
-      return [{ protocol: protocol as Protocol, hostAddress, hostPort: Number(port) }];
-    });
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+/** Every reservation. */
+const entries = (directory: string): HostPort[] => filesIn(directory).flatMap((name) => within(directory, name));
+
+/** The reservations of one port, `tcp-8080`, at whichever address. */
+function within(directory: string, name: string): HostPort[] {
+  const [, protocol, port] = /^(tcp|udp|sctp)-(\d+)$/.exec(name) ?? [];
+  if (!protocol || !port) return [];
+  return filesIn(`${directory}/${name}`).map((address) => ({
+    protocol: protocol as Protocol,
+    hostAddress: address === '0.0.0.0' ? null : address,
+    hostPort: Number(port),
+  }));
 }
 
 /** Host ports in the order to try them. Those that nobody chose begin at a place of the container's own, so that they last. */
@@ -118,8 +135,6 @@ function hash(text: string): number {
 class Claims {
   readonly fresh: HostPort[] = [];
   private readonly mine = new Map<string, HostPort[]>();
-  private names: Map<string, HostPort[]>;
-
   private readonly directory: string;
   private readonly container: string;
   private readonly sockets: Socket[];
@@ -128,7 +143,6 @@ class Claims {
     this.directory = directory;
     this.container = container;
     this.sockets = sockets;
-    this.names = byKey(entries(directory));
   }
 
   /** @throws NethooksError when one of them has no candidate that is free */
@@ -152,7 +166,6 @@ class Claims {
 
   /** A reservation made meanwhile that excludes a port of ours, under another name: of one address, or of all. */
   rival(): { port: HostPort; holder: string } | undefined {
-    this.names = byKey(entries(this.directory));
     for (const own of [...this.mine.values()].flat()) {
       const holder = this.owner(own);
       if (holder !== undefined) return { port: own, holder };
@@ -172,7 +185,7 @@ class Claims {
   }
 
   private owner(port: HostPort): string | undefined {
-    const holders = (this.names.get(key(port)) ?? [])
+    const holders = within(this.directory, key(port))
       .filter((other) => excludes(other, port))
       .map((other) => holderAt(this.directory, other));
     return holders.find((holder) => holder !== null && holder !== this.container) ?? undefined;
@@ -187,27 +200,20 @@ class Claims {
     );
   }
 
-  private refusal(one: Wanted, choices: number[]): NethooksError {
+  private refusal(one: Wanted, choices: number[]): Exhausted {
     const { text, protocol, hostAddress } = one;
     const [hostPort] = choices;
     if (one.hostPorts?.length !== 1 || hostPort === undefined)
-      return new NethooksError(`${name(one)}: no host port is free of ${one.hostPorts ? text : 'the ephemeral range'}`);
+      return new Exhausted(`${name(one)}: no host port is free of ${one.hostPorts ? text : 'the ephemeral range'}`);
     const port = { protocol, hostAddress, hostPort };
     const socket = this.socket(port);
     const process = socket && (ownersOf(new Set([socket.inode])).get(socket.inode) ?? 'an unknown process');
     const container = this.owner(port) ?? holderAt(this.directory, port);
-    const who = process ?? (container === null ? 'somebody else' : `container ${container}`);
-    return new NethooksError(
-      `${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free` +
-        (process ? '' : ', and `nethooks gc` frees those of containers that were killed'),
+    const who = process ?? (container === null ? 'somebody else' : showOwner(container));
+    return new Exhausted(
+      `${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free`,
     );
   }
-}
-
-function byKey(ports: HostPort[]): Map<string, HostPort[]> {
-  const found = new Map<string, HostPort[]>();
-  for (const port of ports) found.set(key(port), [...(found.get(key(port)) ?? []), port]);
-  return found;
 }
 
 /** Whether two are one reservation. */

@@ -1,10 +1,23 @@
 /** Carries a plan out. A step that fails takes the earlier ones back, last first; the first error is the one that is thrown. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { type DnsmasqStep, describe, type Rule, type RulesStep, type Step } from '../model/step.ts';
-import { startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
-import { type Exec, failure, must } from './exec.ts';
-import { removeFile, writeAtomically } from './files.ts';
+import type { WrittenFiles } from '../model/attachment.ts';
+import {
+  type DnsmasqStep,
+  describe,
+  type HairpinStep,
+  type IpStep,
+  type Rule,
+  type RulesStep,
+  type Step,
+} from '../model/step.ts';
+import { forgetConnections } from './connections.ts';
+import { writeContainerFiles } from './container-files.ts';
+import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
+import { changeElements } from './elements.ts';
+import { type Exec, type ExecResult, failure, must } from './exec.ts';
+import { readText, removeFile, writeAtomically } from './files.ts';
+import { type Ip, ipInside, ipOnHost } from './ip.ts';
 import { applyResolver } from './resolver.ts';
 
 /** What carrying out needs to know beside the steps. */
@@ -14,36 +27,108 @@ export interface Applying {
   log: (line: string) => void;
   /** Whether to wait for services to be up; at boot that would be waiting for ourselves (systemd.special(7), networking). */
   wait: boolean;
+  /** The network namespace of the attachment that the steps are for. */
+  namespace?: Namespace;
 }
 
-/** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs side by side. */
+/** A network namespace, and programs that were started for it ahead of their input. */
+export interface Namespace {
+  /** An open file descriptor. */
+  fd: number;
+  /** `ip` on the host and in the namespace, each for its first lines; whoever takes one sets it to null. */
+  host: Ip | null;
+  inside: Ip | null;
+}
+
+/** What came out of steps that others need to know. */
+export interface Outputs {
+  /** What `ip` in the namespace printed. */
+  inside: string;
+  /** What stands in the container's files now. */
+  written: WrittenFiles | undefined;
+}
+
+/** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs in parallel. */
 const AFTER: Record<Step['kind'], Step['kind'][]> = {
   // A bridge goes after its daemon, and hands its packets to chains that are there.
-  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq'],
-  // Rules name interfaces that need not be there yet. Side by side they would take the processor from what makes the bridge, and
-  // with it from the daemon, which takes longest.
+  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements'],
+  // Rules name interfaces that need not be there yet. In parallel nft would compete for CPU with the bridge and delay dnsmasq.
   nft: ['nft', 'rules'],
   rules: ['nft', 'rules'],
   'bridge-netfilter': [],
   sysctl: ['ip'],
-  // Its configuration stands before it in a plan; nobody is sent to it before it answers, and all else is in place.
+  // Its configuration stands before it in a plan. The resolver is switched only once dnsmasq answers.
   dnsmasq: ['ip', 'file'],
   file: ['dnsmasq', 'nft', 'rules'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
+  // The record says what the kernel is to have before it has it; a port leads to an address that answers.
+  elements: ['file', 'ip', 'elements'],
+  connections: ['elements'],
+  hairpin: ['ip'],
+  'container-files': [],
+  'reload-dnsmasq': ['file'],
 };
 
 /** @throws NethooksError naming the first step that failed; everything that was begun has been taken back then */
-export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
+export const applySteps = (how: Applying, steps: Step[]): Promise<Outputs> => new Transaction(how).run(steps);
+
+/**
+ * Carries out every step, whatever becomes of the others: what is taken down is not put up again because something is in the way.
+ * @throws NethooksError naming the first step that failed, when all have been tried
+ */
+export const applyAll = async (how: Applying, steps: Step[]): Promise<void> => {
+  const { failures } = await carryOut(how, steps, { stop: false });
+  throwFirst(failures);
+};
+
+/** Steps that are all done, or none of them, with what was done for them elsewhere. */
+export class Transaction {
+  readonly how: Applying;
+  private readonly undo: (() => Promise<void>)[] = [];
+
+  constructor(how: Applying) {
+    this.how = how;
+  }
+
+  /** Something that was done elsewhere, and goes back when a later step fails. */
+  did(what: string, back: () => unknown): void {
+    this.undo.push(() => attempt(this.how, what, back));
+  }
+
+  /** @throws NethooksError naming the first step that failed; everything has been taken back then */
+  async run(steps: Step[]): Promise<Outputs> {
+    const { begun, failures, outputs } = await carryOut(this.how, steps, { stop: true });
+    this.undo.push(() => takeAllBack(this.how, begun, failures, outputs));
+    if (failures.size === 0) return outputs;
+    await this.rollback();
+    return throwFirst(failures) ?? outputs;
+  }
+
+  /** Takes everything back, the last first. Never fails. */
+  async rollback(): Promise<void> {
+    for (const back of this.undo.splice(0).reverse()) await back();
+  }
+}
+
+interface CarriedOut {
+  /** The last step first. */
+  begun: Step[];
+  failures: Map<Step, unknown>;
+  outputs: Outputs;
+}
+
+async function carryOut(how: Applying, steps: Step[], { stop }: { stop: boolean }): Promise<CarriedOut> {
   const begun: Step[] = [];
   const failures = new Map<Step, unknown>();
+  const outputs: Outputs = { inside: '', written: undefined };
   const works: { kind: Step['kind']; work: Promise<void> }[] = [];
   for (const step of steps) {
     const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
     const work = Promise.all(earlier).then(async () => {
-      if (failures.size > 0) return;
+      if (stop && failures.size > 0) return;
       begun.unshift(step);
       try {
-        await begin(how, step);
+        await begin(how, step, outputs);
       } catch (cause) {
         failures.set(step, cause);
       }
@@ -51,29 +136,43 @@ export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
     works.push({ kind: step.kind, work });
   }
   await Promise.all(works.map(({ work }) => work));
-  if (failures.size === 0) return;
-  await takeAllBack(how, begun, failures);
+  return { begun, failures, outputs };
+}
+
+function throwFirst(failures: ReadonlyMap<Step, unknown>): void {
   const [cause] = failures.values();
-  throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
+  if (cause === undefined) return;
+  throw cause instanceof NethooksError ? cause : new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
 }
 
 /**
  * @param begun the last step first
  * @param failed they may have done half of their work, or nothing, so that they cannot be taken back is no news
  */
-async function takeAllBack(how: Applying, begun: Step[], failed: ReadonlyMap<Step, unknown>): Promise<void> {
-  for (const step of begun) await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step);
+async function takeAllBack(
+  how: Applying,
+  begun: Step[],
+  failed: ReadonlyMap<Step, unknown>,
+  outputs: Outputs,
+): Promise<void> {
+  for (const step of begun) {
+    const failure = failed.get(step);
+    if (step.kind === 'ip' && step.makes && failure instanceof IpError && failure.line === 1) continue;
+    await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step, outputs);
+  }
   for (const step of begun) {
     // Daemons that ran before and were to be restarted, with the configuration files that are back by now.
-    if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' });
+    if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' }, outputs);
   }
 }
 
 /** Carries out a step. What needs no program of its own is done when this returns. */
-function begin(how: Applying, step: Step): Promise<void> | undefined {
+function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | undefined {
   switch (step.kind) {
     case 'ip':
-      return batch(how.exec, step.commands);
+      return changeLinks(how, step, outputs);
+    case 'elements':
+      return changeElements(how.exec, step);
     case 'nft':
       return program(how.exec, ['nft', '-f', '-'], step.script);
     case 'rules':
@@ -81,14 +180,26 @@ function begin(how: Applying, step: Step): Promise<void> | undefined {
     case 'dnsmasq':
       return daemon(how, step);
     default:
-      apply(how, step);
+      apply(how, step, outputs);
       return undefined;
   }
 }
 
 /** Carries out a step that needs no program of its own. */
-function apply({ exec }: Applying, step: Step): void {
+function apply({ exec, log }: Applying, step: Step, outputs: Outputs): void {
   switch (step.kind) {
+    case 'connections':
+      forgetConnections(exec, step.before, step.after, log);
+      break;
+    case 'hairpin':
+      setHairpin(step, outputs);
+      break;
+    case 'container-files':
+      outputs.written = writeContainerFiles(exec, log, step);
+      break;
+    case 'reload-dnsmasq':
+      reloadDnsmasq(step.network);
+      break;
     case 'sysctl':
       writeFileSync(`/proc/sys/${step.key}`, step.value);
       break;
@@ -110,32 +221,46 @@ async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void
   if (step.action !== 'stop') await startDnsmasq(exec, step, wait);
 }
 
-async function takeBack(how: Applying, step: Step): Promise<void> {
-  try {
+async function takeBack(how: Applying, step: Step, outputs: Outputs): Promise<void> {
+  await attempt(how, describe(step)[0] ?? step.kind, () => {
     // Half of the step may never have been done: what cannot be undone must not keep the rest from it (ip(8), -force).
-    await (step.kind === 'ip' ? batch(how.exec, step.undo, ['-force']) : begin(how, invert(step)));
+    if (step.kind === 'ip') return batch(how, { ...step, commands: step.undo }, ['-force']);
+    const inverse = invert(step, outputs);
+    return inverse && begin(how, inverse, outputs);
+  });
+}
+
+async function attempt(how: Applying, what: string, back: () => unknown): Promise<void> {
+  try {
+    await back();
   } catch (error) {
-    how.log(`not taken back: ${describe(step)[0]}: ${error instanceof Error ? error.message : error}`);
+    how.log(`not taken back: ${what}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
-/** The step that undoes a step. */
-function invert(step: Step): Step {
+/** The step that undoes a step; null where there is nothing to undo. Those of ip(8) carry their own. */
+function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
   switch (step.kind) {
-    case 'ip':
-      return { ...step, commands: step.undo, undo: step.commands };
+    case 'elements':
+      return { ...step, remove: step.add, add: step.remove, guard: [], setup: null };
+    case 'container-files':
+      return { ...step, files: { resolvConf: null, hosts: [], hostname: null }, before: outputs.written };
+    case 'connections':
+    case 'hairpin':
+    case 'reload-dnsmasq':
+      return null;
     case 'sysctl':
-      return { ...step, value: step.before, before: step.value };
+      return step.shared ? null : { ...step, value: step.before, before: step.value };
     case 'nft':
       return { ...step, script: step.undo, undo: step.script };
     case 'bridge-netfilter':
-      return { kind: 'ip', commands: [], undo: [] };
+      return null;
     case 'rules':
       if (step.action !== 'delete') return { ...step, action: 'delete' };
       // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
       return { ...step, action: 'insert', rules: [...step.rules].reverse() };
     case 'file':
-      return { ...step, content: step.before, before: step.content };
+      return step.shared ? null : { ...step, content: step.before, before: step.content };
     case 'dnsmasq':
       // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
@@ -144,8 +269,52 @@ function invert(step: Step): Step {
   }
 }
 
-async function batch(exec: Exec, commands: string[], options: string[] = []): Promise<void> {
-  if (commands.length > 0) await program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`);
+/** Gives an `ip` its lines: one that waits for them where there is one, and each but once. */
+async function changeLinks(how: Applying, step: IpStep, outputs: Outputs): Promise<void> {
+  const { namespace } = how;
+  const inside = step.where === 'namespace';
+  const ready = inside ? namespace?.inside : namespace?.host;
+  if (!ready || !namespace) {
+    outputs.inside += await batch(how, step);
+    return;
+  }
+  namespace[inside ? 'inside' : 'host'] = null;
+  const result = await ready(step.commands);
+  if (result.code !== 0) throw new IpError(step, result);
+  if (inside) outputs.inside += result.stdout;
+}
+
+/** A line of `ip -batch` that the kernel refused. */
+export class IpError extends NethooksError {
+  readonly stderr: string;
+  /** Its number, from 1 on; 0 when ip did not say. */
+  readonly line: number;
+
+  constructor({ commands }: IpStep, result: ExecResult) {
+    const line = Number(/Command failed \S*:(\d+)/.exec(result.stderr)?.[1] ?? 0);
+    super(`${failure('ip', ['-batch', '-'], result)}${line > 0 ? ` (${commands[line - 1]})` : ''}`);
+    this.stderr = result.stderr;
+    this.line = line;
+  }
+}
+
+/** Whether ip's words are only about devices that are not there. */
+const onlyMissing = (stderr: string): boolean =>
+  stderr.split('\n').every((line) => /^(Cannot find device|Command failed|$)/.test(line));
+
+/** @returns what it printed */
+async function batch({ exec, namespace }: Applying, step: IpStep, given: string[] = []): Promise<string> {
+  if (step.commands.length === 0) return '';
+  const options = step.lenient ? ['-force', ...given] : given;
+  const input = `${step.commands.join('\n')}\n`;
+  // Lines on the host may name the namespace, too: it is descriptor 3 of whoever runs them.
+  const ip = namespace
+    ? (step.where === 'namespace' ? ipInside : ipOnHost)(exec, namespace.fd, ...options)(step.commands)
+    : exec.start('ip', [...options, '-batch', '-'], { input });
+  const result = await ip;
+  const missing = step.lenient === true && onlyMissing(result.stderr);
+  if (result.code !== 0 && !missing) throw new IpError(step, result);
+  return step.where === 'namespace' ? result.stdout : '';
 }
 
 /** A program that must succeed. */
@@ -160,6 +329,19 @@ function loadBridgeNetfilter(exec: Exec): void {
   for (const family of ['iptables', 'ip6tables', 'arptables'])
     writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${family}`, '0');
 }
+
+function setHairpin({ bridge, port }: HairpinStep, { inside }: Outputs): void {
+  const index = port ?? pairedWith(inside);
+  const ports = `/sys/class/net/${bridge}/brif`;
+  const name = readdirSync(ports).find(
+    (candidate) => Number(readText(`/sys/class/net/${candidate}/ifindex`)?.trim()) === index,
+  );
+  const mode = `/sys/class/net/${name}/brport/hairpin_mode`;
+  if (name !== undefined && readText(mode)?.trim() === '0') writeFileSync(mode, '1');
+}
+
+/** ifindex of the host's interface that the first one in `ip link show` is paired with (`eth0@if12`); null when it shows none. */
+export const pairedWith = (shown: string): number | null => Number(/@if(\d+):/.exec(shown)?.[1] ?? Number.NaN) || null;
 
 async function changeRules(exec: Exec, step: RulesStep): Promise<void> {
   if (step.rules.length > 0) await program(exec, ['iptables-restore', '--noflush', '--wait'], rules(step));

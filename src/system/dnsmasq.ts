@@ -7,6 +7,7 @@ import type { DnsmasqStep } from '../model/step.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { readText } from './files.ts';
 import { type Listener, listeners } from './listeners.ts';
+import { sleep } from './sleep.ts';
 
 /** A network's dnsmasq as it is. */
 export function dnsmasqFact(network: string): DnsmasqFact {
@@ -93,9 +94,4 @@ function whoHolds(network: string, words: string): string {
   const owners = listeners().filter((listener) => listener.port === port && inTheWay(listener));
   const names = [...new Set(owners.map(({ owner }) => owner))].join(', ') || 'an unknown process';
   return `; port ${port} is held by ${names}: end it, keep it off ${network}, or set ${port === 67 ? 'dhcp' : 'dns'} = false`;
-}
-
-/** Blocks for some milliseconds; there is nothing else to do meanwhile. */
-export function sleep(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -1,7 +1,8 @@
 /** Starting programs: arguments as a list, never through a shell, always with a time limit. */
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { run, start } from '#spawn';
 import { NethooksError } from '../errors.ts';
+import { startTime } from './process.ts';
 import { type Ended, type Launch, type Program, type Stdio, tooLate } from './spawn.ts';
 
 export interface ExecOptions {
@@ -45,16 +46,33 @@ const PACKAGES: Record<string, string> = {
 };
 
 /** Programs come from the system's directories: a hook inherits the PATH of whoever started the container. */
-const ENVIRONMENT = {
+const PROGRAMS = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LC_ALL: 'C',
 };
+
+/** Who has started a program: it may outlive us, and go on with what we wanted. */
+const CALLER = 'NETHOOKS_CALLER';
+const callerMark = (pid: number, started: string | null): string => `${pid}:${started}`;
+
+/** Whether a program runs that was started by a process that is gone. Looks at every process of the host. */
+export function hasOrphans({ pid, started }: { pid: number; started: string | null }): boolean {
+  const mark = `${CALLER}=${callerMark(pid, started)}`;
+  return readdirSync('/proc').some((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/environ`, 'utf8').split('\0').includes(mark);
+    } catch {
+      return false; // it has ended
+    }
+  });
+}
 
 /** For each program after the deadline: what had been done by then is taken back by programs too, and those take some ms. */
 const GRACE_MS = 200;
 
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */
 export function execUntil(deadline: number): Exec {
+  const ENVIRONMENT = { ...PROGRAMS, [CALLER]: callerMark(process.pid, startTime(process.pid)) };
   const left = (): number => Math.max(GRACE_MS, Math.floor(deadline - performance.now()));
   const exec: Exec = (command, args, { input, fd, env } = {}) => {
     const launch = { command, args, fd, env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT };

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { listAddresses, releaseAddress, reserveAddress } from '../../src/store/address-store.ts';
+import { listAddresses, releaseAddress, reserveAddress } from '../../src/store/addresses.ts';
 import { bundle, RUNTIMES } from '../lab/driver.ts';
 
 const HOST_LOCAL = '/usr/lib/cni/host-local';
@@ -26,7 +26,7 @@ const started: Handle[] = [];
  */
 const DRIVER = `
 import { readFileSync } from 'node:fs';
-import { releaseAddress, reserveAddress } from '#src/store/address-store.ts';
+import { releaseAddress, reserveAddress } from '#src/store/addresses.ts';
 const [dataDir, from, to, name, count, release] = process.argv.slice(2);
 const store = { dataDir, network: 'br0' };
 const reserve = (id) => [id, reserveAddress(store, [{ from, to }], { id, ifname: 'eth0' }, { skip: ['10.0.0.1'] }).address];

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { NethooksError } from '../../src/errors.ts';
-import { listAddresses, releaseAddress, reserveAddress } from '../../src/store/address-store.ts';
+import { listAddresses, releaseAddress, reserveAddress } from '../../src/store/addresses.ts';
 
 let dataDir: string;
 let store: { dataDir: string; network: string };

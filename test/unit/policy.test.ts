@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { forgetConnections, parseTracked } from '../../src/attachment/connections.ts';
+import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
 import { NethooksError } from '../../src/errors.ts';
 import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isIPv4, toNumber } from '../../model/address.ts';
-import { DEFAULT_DATA_DIR, listAddresses } from '../../store/address-store.ts';
+import { DEFAULT_DATA_DIR, listAddresses } from '../../store/addresses.ts';
 import { isAlive, listAttachments } from '../../store/attachments.ts';
 import { readRunning } from '../../store/container.ts';
 import { filesIn, readText } from '../../system/files.ts';

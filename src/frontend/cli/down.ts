@@ -3,7 +3,7 @@ import { NethooksError } from '../../errors.ts';
 import { changeHost, planChange } from '../../host/change.ts';
 import type { HostRecord } from '../../model/host-record.ts';
 import type { HostWish } from '../../plan/host/host.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
@@ -18,7 +18,7 @@ export interface DownOptions {
 /** @param names networks to take down; none means all */
 export async function down(names: string[], options: DownOptions): Promise<number> {
   requireRoot('down');
-  const known = readRecord().networks.map((network) => network.name);
+  const known = readHostRecord().networks.map((network) => network.name);
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new NethooksError(`no network ${unknown.join(', ')} is up; up: ${known.join(', ') || 'none'}`, EXIT.usage);

@@ -3,8 +3,8 @@ import { collect, findGarbage, type Garbage } from '../../attachment/gc.ts';
 import { NethooksError } from '../../errors.ts';
 import { elementsOf } from '../../model/policy.ts';
 import { showHostPort } from '../../plan/attachment/publish.ts';
-import { DEFAULT_DATA_DIR } from '../../store/address-store.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn } from '../../system/files.ts';
 import { lockHost } from '../../system/lock.ts';
@@ -29,7 +29,7 @@ export async function gc({
   const exec = execUntil(performance.now() + 60_000);
   const release = dryRun ? () => undefined : await lockHost(exec, 30);
   try {
-    const networks = hostLocal ? filesIn(DEFAULT_DATA_DIR) : readRecord().networks.map(({ name }) => name);
+    const networks = hostLocal ? filesIn(DEFAULT_DATA_DIR) : readHostRecord().networks.map(({ name }) => name);
     const garbage = findGarbage(networks);
     const failures = dryRun ? [] : collect(exec, garbage, warn);
     if (json) console.log(JSON.stringify(garbage, null, 2));

@@ -10,7 +10,7 @@ import {
   removeAttachment,
   writeAttachment,
 } from '../../store/attachments.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import type { Exec } from '../../system/exec.ts';
 import { ipInside } from '../../system/ip.ts';
 import type { Conf } from './conf.ts';
@@ -76,7 +76,7 @@ async function connect(
   undo: Undo,
 ): Promise<Result> {
   const { exec } = context;
-  const { networks } = readRecord();
+  const { networks } = readHostRecord();
   const network = conf.kind === 'network' ? requireNetwork(conf, networks) : null;
   const ipam = network ? ipamOfNetwork(network) : ipamOf(request, conf);
   const record = begin(request, conf, ipam);

@@ -6,7 +6,7 @@ import { basename, dirname } from 'node:path';
 import type { NetworkConfig } from '../../model/config.ts';
 import { renderResolvConf } from '../../model/resolv-conf.ts';
 import { attachedAt, namespaceAt, readAttachment, removeAttachment, writeAttachment } from '../../store/attachments.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { ensureText } from '../../system/files.ts';
 import { writeBelowRoot } from '../../system/rootfs.ts';
 import type { CniContext } from './add.ts';
@@ -23,7 +23,7 @@ const keyOf = ({ name, containerId, ifname }: Request) => ({ network: `${name}.d
 export function addNames({ log }: CniContext, request: Request, conf: Conf): Result {
   if (!conf.prevResult)
     throw new CniError(CODE.config, 'prevResult: missing; this comes after another plugin in a list');
-  const { networks } = readRecord();
+  const { networks } = readHostRecord();
   const found = networkOf(conf, networks, conf.prevResult.ips);
   if (conf.network !== null && !found)
     throw new CniError(CODE.config, `network: ${conf.network} is not up`, '`nethooks up`');

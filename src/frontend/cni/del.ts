@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { hostLinkOf } from '../../plan/attachment/wiring.ts';
 import { type AttachmentRecord, attachedAt, readAttachment, removeAttachment } from '../../store/attachments.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { removeShim } from '../target/shim.ts';
 import type { CniContext } from './add.ts';
 import { type Conf, parseConf } from './conf.ts';
@@ -80,7 +80,7 @@ function ipamOfRecord({ store, ipam }: AttachmentRecord, request: Request): Ipam
 /** After a reboot there are no records, but addresses may still be held. */
 function ipamNow(request: Request, conf: Conf): Ipam {
   if (conf.kind !== 'network') return ipamOf(request, conf);
-  const network = readRecord().networks.find(({ name }) => name === conf.network);
+  const network = readHostRecord().networks.find(({ name }) => name === conf.network);
   if (network) return ipamOfNetwork(network);
   const gone = { name: conf.network ?? '', address: '', prefix: 32, reserve: { from: '', to: '' } };
   return ipamOfNetwork(gone);

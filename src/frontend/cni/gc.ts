@@ -6,7 +6,7 @@ import {
   type Holder,
   listAddresses,
   releaseAddress,
-} from '../../store/address-store.ts';
+} from '../../store/addresses.ts';
 import { type AttachmentRecord, isAlive, listAttachments, readAttachment } from '../../store/attachments.ts';
 import type { CniContext } from './add.ts';
 import { removeChained } from './chained.ts';

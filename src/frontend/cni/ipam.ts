@@ -1,7 +1,7 @@
 /** Where a container's addresses come from: our store, which is host-local's, or another plugin. */
 import type { NetworkConfig } from '../../model/config.ts';
 import { parseResolvConf } from '../../model/resolv-conf.ts';
-import { type AddressStore, DEFAULT_DATA_DIR, releaseAddress, reserveAddress } from '../../store/address-store.ts';
+import { type AddressStore, DEFAULT_DATA_DIR, releaseAddress, reserveAddress } from '../../store/addresses.ts';
 import type { Exec } from '../../system/exec.ts';
 import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';

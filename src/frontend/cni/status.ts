@@ -1,7 +1,7 @@
 /** STATUS: whether an ADD could work now. */
 import { accessSync } from 'node:fs';
 import { join } from 'node:path';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { type CniContext, requireNetwork } from './add.ts';
 import type { Conf } from './conf.ts';
 import { CniError, CODE } from './error.ts';
@@ -13,7 +13,7 @@ export function status({ exec }: CniContext, request: Request, conf: Conf): void
   const unavailable = (message: string): CniError => new CniError(CODE.unavailable, message);
   if (conf.kind === 'network') {
     try {
-      requireNetwork(conf, readRecord().networks);
+      requireNetwork(conf, readHostRecord().networks);
     } catch (error) {
       throw unavailable((error as Error).message);
     }

@@ -7,7 +7,7 @@ import { currentUpstreams } from '../../host/facts.ts';
 import { parseIp } from '../../model/address.ts';
 import { RUN, UPSTREAMS } from '../../model/paths.ts';
 import { upstreamsFile } from '../../plan/host/dnsmasq.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { ensureText, removeFile } from '../../system/files.ts';
 import { resolverFact } from '../../system/resolver.ts';
 import type { HookContext } from './context.ts';
@@ -23,7 +23,7 @@ export async function run({ env }: HookContext): Promise<void> {
   const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => parseIp(word) !== null);
   if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
   else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
-  const { networks, host } = readRecord();
+  const { networks, host } = readHostRecord();
   if (networks.length === 0) return;
   const resolver = resolverFact([]);
   const kind = host.resolver === 'auto' ? resolver.kind : host.resolver;

@@ -1,21 +1,19 @@
 /** lxc.hook.destroy, and lxc.hook.clone: a new container must not inherit what an earlier one of its name left behind. */
 
-import { destroy } from '../../attachment/disconnect.ts';
+import { forget } from '../../attachment/forget.ts';
 import { isSafeName } from '../../model/names.ts';
 import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
 import { WRITTEN } from '../../plan/ini-edit.ts';
-import { forget } from '../../store/container.ts';
 import { readText, removeFile, writeAtomically } from '../../system/files.ts';
 import type { HookContext } from '../hooks/context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
 
 /** The container's addresses are free again, and nobody's link leads to them any more. */
-export async function run({ words, env, exec, log }: HookContext): Promise<void> {
+export async function run({ words, env, ...how }: HookContext): Promise<void> {
   const { name, configFile } = parseLxcEvent(words, env);
   const source = env.LXC_SRC_NAME;
   if (source !== undefined && configFile !== null && isSafeName(source)) withoutLinksOf(source, configFile);
-  destroy(exec, name, log);
-  forget(name);
+  await forget(how, name);
   if (readText(containerFile(name))?.startsWith(WRITTEN)) removeFile(containerFile(name));
 }
 

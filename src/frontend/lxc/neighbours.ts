@@ -5,7 +5,7 @@ import { NethooksError } from '../../errors.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { containerFile } from '../../model/paths.ts';
 import type { Joining } from '../../plan/attachment/interfaces.ts';
-import { listAddresses } from '../../store/address-store.ts';
+import { listAddresses } from '../../store/addresses.ts';
 import { holderId, readKept, storeOf } from '../../store/container.ts';
 import { ownNames } from '../../store/names.ts';
 import { readText } from '../../system/files.ts';

@@ -4,9 +4,8 @@
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { NethooksError } from '../../errors.ts';
-import type { Exec } from '../../system/exec.ts';
 import { isMissing } from '../../system/files.ts';
-import { type Ip, ipInside } from '../../system/ip.ts';
+import { ipInside } from '../../system/ip.ts';
 import type { HookContext } from '../hooks/context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
 import { start } from './start.ts';
@@ -24,25 +23,24 @@ async function connect({ words, env, exec, log }: HookContext): Promise<void> {
   if (process.getuid?.() !== 0)
     throw new NethooksError('needs root: containers started by a user have that user run this hook');
   const { pid } = event;
-  // What sets the interface up loads while we find out how.
-  const ip = pid === null ? null : enter(exec, pid);
-  await start({ exec, log }, event, ip);
+  const fd = pid === null ? null : openNamespace(pid);
+  try {
+    const how = { exec, log, wait: false };
+    // What sets the interface up loads while we find out how.
+    await start(fd === null ? how : { ...how, namespace: { fd, host: null, inside: ipInside(exec, fd) } }, event);
+  } finally {
+    if (fd !== null) closeSync(fd);
+  }
 }
 
-/** `ip` in the container's network namespace; null when that is the host's own, which is not ours to configure. */
-function enter(exec: Exec, pid: number): Ip | null {
-  let namespace: number;
+/** The container's network namespace; null when that is the host's own, which is not ours to configure. */
+function openNamespace(pid: number): number | null {
   try {
     if (readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net')) return null;
-    namespace = openSync(`/proc/${pid}/ns/net`, 'r');
+    return openSync(`/proc/${pid}/ns/net`, 'r');
   } catch (cause) {
     if (isMissing(cause)) throw new NethooksError(`the container's process ${pid} is gone`, 1, { cause });
     throw cause;
-  }
-  try {
-    return ipInside(exec, namespace);
-  } finally {
-    closeSync(namespace);
   }
 }
 

@@ -1,22 +1,26 @@
 /** A container of LXC's starts: what it is to have, from its configuration and its options. */
-
-import { type ConnectContext, connect } from '../../attachment/connect.ts';
-import { retellParents } from '../../attachment/reconfigure.ts';
-import { tell } from '../../attachment/tell.ts';
+import { connect } from '../../attachment/connect.ts';
+import { writeLinkEnvironment } from '../../attachment/link-files.ts';
+import { refreshNames } from '../../attachment/reconfigure.ts';
+import { relinkParents } from '../../attachment/relink.ts';
 import { currentConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
-import { joinings } from '../../plan/attachment/interfaces.ts';
-import { readKept, readRunning, rememberTold } from '../../store/container.ts';
+import { containerFiles } from '../../plan/attachment/container-files.ts';
+import { parentsOf } from '../../store/links.ts';
+import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
+import { type Applying, applySteps } from '../../system/apply.ts';
+import { bestEffort } from '../../system/container-files.ts';
 import { readText } from '../../system/files.ts';
-import type { Ip } from '../../system/ip.ts';
+import { gatherFacts } from '../../attachment/facts.ts';
+import { sweepOnce } from '../sweep.ts';
 import { shares } from './adopt.ts';
 import { readInclude } from './include.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
-import { checkLinks, wishOf } from './wish.ts';
+import { checkLinks, joinings, specOf } from './spec.ts';
 
 /** What LXC says about it. */
 export interface Starting {
@@ -30,30 +34,68 @@ export interface Starting {
 
 /**
  * Connects the container, or throws, and leaves nothing. A container that is on no network of ours is left alone.
- * @param ip in its network namespace; null when that is the host's own, which is not ours to configure
+ * @param how with its network namespace; without one where that is the host's own, which is not ours to configure
  */
-export async function start(how: ConnectContext, starting: Starting, ip: Ip | null): Promise<void> {
-  const { exec, log } = how;
+export async function start(how: Applying, starting: Starting): Promise<void> {
   const { name, pid, configFile, words } = starting;
   const config = await currentConfig();
-  const options = await containerOptions(name, words, log);
+  const options = await containerOptions(name, words, how.log);
   const joining = joinings(readNics(configFile, config), config.networks, options.nics);
-  if (joining.length === 0) requireNothing(options);
-  const shared = joining.length === 0 ? sharedNetwork(configFile, config) : null;
-  if (joining.length === 0 && shared === null && !saysNames(options)) return;
-  if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
-  const root = `/proc/${pid}/root`;
   if (joining.length === 0) {
-    const before = readKept(name).told;
-    const telling = { name, pid, root, attachments: [], network: shared, options, links: [], before };
-    rememberTold(name, tell(exec, log, telling));
+    requireNothing(options);
+    const shared = sharedNetwork(configFile, config);
+    if (shared !== null || saysNames(options)) await writeFilesOnly(how, starting, options, shared);
     return;
   }
-  if (ip === null) return;
+  if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
+  if (!how.namespace) return;
   checkLinks(name, options.link, configFile);
-  const wish = wishOf(options, config.containers);
-  await connect(how, { name, pid, ip, root, joining, wish, options, configFile, words });
-  await retellParents(how, config, name);
+  const spec = specOf(config, { name, pid, configFile, words, options, joining });
+  const record = await connect(how, spec, { sweep: () => sweepOnce(how) });
+  await bestEffortAsync(how, 'links', () => relinkParents(how, name, { gone: false }));
+  bestEffort(how.log, 'environment of links', () => {
+    if (writeLinkEnvironment(name, record.policy?.links ?? [], configFile))
+      how.log('the environment of its links has changed since it was read: it takes effect at the next start');
+  });
+  await refreshParents(how, config, name);
+}
+
+/** A container without a network of ours whose files say something all the same. */
+async function writeFilesOnly(
+  how: Applying,
+  { name, pid }: Starting,
+  options: ContainerOptions,
+  network: NetworkConfig | null,
+): Promise<void> {
+  if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
+  const { written } = readKept(name);
+  const files = { name, pid, options, network };
+  const facts = gatherFacts(how.exec, { kind: 'lxc', name }, [], { files });
+  const { files: wanted, warnings } = containerFiles(files, [], null, facts.hostResolver);
+  for (const warning of warnings) how.log(warning);
+  const outputs = await applySteps(how, [{ kind: 'container-files', name, pid, files: wanted, before: written }]);
+  if (outputs.written) writeKeptFiles(name, outputs.written);
+}
+
+/** Tells the running containers that link to `child` where it is now. Costs nothing while nobody does. */
+export async function refreshParents(how: Applying, config: Config, child: string): Promise<void> {
+  for (const { parent } of parentsOf(child)) {
+    const record = readContainer(parent);
+    if (record?.state !== 'attached' || !record.life || !('pid' in record.life) || !isAlive(record)) continue;
+    const { configFile = null, words = [], life } = record;
+    const options = await containerOptions(parent, words, how.log);
+    const joining = joinings(readNics(configFile, config), config.networks, options.nics);
+    const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, joining });
+    await refreshNames(how, record, spec);
+  }
+}
+
+async function bestEffortAsync({ log }: Applying, what: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    log(`${what}: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
@@ -68,7 +110,7 @@ const saysNames = ({ hostname, dns, dnsSearch, dnsOption, extraHost }: Container
   hostname !== null || [dns, dnsSearch, dnsOption, extraHost].some((list) => list.length > 0);
 
 /** The interfaces in the container's configuration; without one (lxc-execute) a single veth on the first network is assumed. */
-function readNics(configFile: string | null, config: Config): LxcNic[] {
+export function readNics(configFile: string | null, config: Config): LxcNic[] {
   const text = configFile === null ? null : readText(configFile);
   if (text !== null) return withIncludes(text, readInclude);
   return [{ index: 0, type: 'veth', link: config.networks[0]?.name ?? '', name: 'eth0', addresses: [], up: true }];
@@ -77,6 +119,6 @@ function readNics(configFile: string | null, config: Config): LxcNic[] {
 /** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
 function sharedNetwork(configFile: string | null, config: Config): NetworkConfig | null {
   const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
-  const place = other === null || !isSafeName(other) ? undefined : readRunning(other)?.attachments[0];
+  const place = other === null || !isSafeName(other) ? undefined : readContainer(other)?.interfaces[0];
   return config.networks.find(({ name }) => name === place?.network) ?? null;
 }

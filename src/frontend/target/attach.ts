@@ -6,7 +6,7 @@ import { bare, isIPv4, subnetCidr, subnetOf, toAddress, toNumber } from '../../m
 import { parsePortSpec } from '../../model/ports.ts';
 import { wantedPorts } from '../../plan/attachment/publish.ts';
 import { type AttachmentRecord, listAttachments, readAttachment, writeAttachment } from '../../store/attachments.ts';
-import { readRecord } from '../../store/host-record.ts';
+import { readHostRecord } from '../../store/host-record.ts';
 import { add, type CniContext } from '../cni/add.ts';
 import { parseConf } from '../cni/conf.ts';
 import { del } from '../cni/del.ts';
@@ -96,7 +96,7 @@ function configuration(wish: AttachWish): Record<string, unknown> {
   if (hostShim && mode !== 'macvlan') throw usage('--host-shim goes with --mode macvlan');
   if (mode === null) {
     if (master !== null || gateway !== null) throw usage('--master and --gateway go with --mode');
-    const network = wish.network ?? readRecord().networks[0]?.name;
+    const network = wish.network ?? readHostRecord().networks[0]?.name;
     if (network === undefined)
       throw new NethooksError('no network is up: `nethooks up`, or --mode ptp, macvlan or ipvlan');
     if (address !== 'auto' && !isIPv4(address))

@@ -1,7 +1,10 @@
-/** What a container is told about names, and what others know it by: pure. */
+/** What stands in a container's own files: resolv.conf, hosts, hostname. Pure. */
 import { type NameDefaults, type NetworkConfig, overlay } from '../../model/config.ts';
 import { dnsName } from '../../model/names.ts';
-import type { ResolvConf } from '../../model/resolv-conf.ts';
+import { type ResolvConf, renderResolvConf } from '../../model/resolv-conf.ts';
+import type { ContainerFiles } from '../../model/step.ts';
+import { hostsEntry } from './hosts.ts';
+import type { FilesSpec } from './spec.ts';
 
 /** Whom and how a container asks. */
 export interface Asking {
@@ -63,13 +66,61 @@ export interface HostsWish {
 
 /** Our lines in a container's /etc/hosts; none when nothing is asked for. */
 export function hostsLines({ hostname, address, gateway, extraHost, links }: HostsWish): string[] {
-  const line = (to: string, names: (string | null)[]): string => [to, ...new Set(names.filter(Boolean))].join(' ');
   return [
-    ...(hostname === null ? [] : [line(address ?? '127.0.1.1', [hostname, hostname.split('.')[0] as string])]),
+    ...(hostname === null ? [] : [hostsEntry(address ?? '127.0.1.1', [hostname, hostname.split('.')[0] as string])]),
     ...extraHost.flatMap(({ name, address: to }) => {
       const target = to === 'host-gateway' ? gateway : to;
-      return target === null ? [] : [line(target, [name])];
+      return target === null ? [] : [hostsEntry(target, [name])];
     }),
-    ...links.map(({ alias, container, to }) => line(to, [alias, dnsName(container)])),
+    ...links.map(({ alias, container, to }) => hostsEntry(to, [alias, dnsName(container) ?? alias])),
   ];
+}
+
+/** Whether resolv.conf may have to name the host's own servers. */
+export const asksHostResolver = ({ options, network, resolvConf }: FilesSpec): boolean =>
+  resolvConf === undefined &&
+   options.resolvConf !== 'none' && !(network?.dns === true && options.dns.length === 0);
+
+/**
+ * What a container's files are to say.
+ * @param links its links, with the addresses that they lead to
+ * @param address its own; null on no network of ours
+ */
+export function containerFiles(
+  { name, options, network, resolvConf }: FilesSpec,
+  links: readonly LinkName[],
+  address: string | null,
+  host: ResolvConf | null,
+): { files: ContainerFiles; warnings: string[] } {
+  if (resolvConf !== undefined)
+    return { files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null }, warnings: [] };
+  const own = dnsName(name);
+  const says = options.dns.length + options.dnsSearch.length + options.dnsOption.length > 0;
+  const skipped = options.resolvConf === 'none' || (!network && !says);
+  const wanted = skipped
+    ? null
+    : containerResolvConf({
+        own: options,
+        network,
+        linkDomain: network && own !== null && links.length > 0 ? `${own}.${network.domain}` : null,
+        host: host ?? { nameservers: [], search: [], options: [] },
+      });
+  const hosts = hostsLines({
+    hostname: options.hostname,
+    address,
+    gateway: network?.address ?? null,
+    extraHost: network ? overlay(options, network.containers).extraHost : options.extraHost,
+    links,
+  });
+  return {
+    files: {
+      resolvConf: wanted && { text: renderResolvConf(wanted), force: options.resolvConf === 'force' },
+      hosts,
+      hostname: options.hostname,
+    },
+    warnings:
+      wanted || skipped
+        ? []
+        : ['resolv.conf: nobody to ask: the host has only servers on its loopback; `dns` names others'],
+  };
 }

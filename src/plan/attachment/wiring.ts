@@ -2,7 +2,7 @@
  * The `ip -batch` lines that put an interface into a network namespace: pure. The namespace is the open file descriptor 3 of whoever
  * runs them. A link is made where it belongs, with its name, its MAC and its bridge, in one line: nothing is renamed or moved.
  */
-import { bare, hostCidr, isV6, subnetCidr, word } from '../../model/address.ts';
+import { bare, hostCidr, isV6, subnetCidr, toNumber, word } from '../../model/address.ts';
 
 /** One address of the interface. */
 export interface WiredIp {
@@ -46,7 +46,8 @@ export interface StackedWiring {
   mtu: number | null;
 }
 
-const NAMESPACE = '/proc/self/fd/3';
+/** The namespace, for whoever runs the lines. */
+export const NAMESPACE = '/proc/self/fd/3';
 
 const mtuWords = (mtu: number | null): string => (mtu === null ? '' : ` mtu ${mtu}`);
 
@@ -140,4 +141,68 @@ export function macOf(networkName: string, id: string, ifname: string): string {
   const text = `${networkName}/${id}/${ifname}`;
   const digits = `${hex(fnv(text, 1), 8)}${hex(fnv(text, 2), 2)}`;
   return ['06', ...(digits.match(/../g) as string[])].join(':');
+}
+
+/** A bridge's MAC, made from its first IPv4 address, else from its name. */
+export function bridgeMac(name: string, addresses: readonly string[]): string {
+  const first = addresses.find((address) => !isV6(address));
+  return first ? macFor(bare(first)) : macOf('', name, '');
+}
+
+/** The host's end has the container's MAC with another first byte, locally administered as well. */
+export const hostMac = (mac: string): string => `fe${mac.slice(2)}`;
+
+/** A MAC address of our own making for whoever holds an IPv4 address: locally administered, fixed, unique in its network. */
+export function macFor(address: string): string {
+  const octets = toNumber(address).toString(16).padStart(8, '0').match(/../g) as string[];
+  return ['02', '6e', ...octets].join(':');
+}
+
+/** Our nexthop objects' ids begin here, far from what a routing daemon in the container counts up from. */
+const NEXTHOP_BASE = 0x6e680000;
+
+/** An interface that LXC made. */
+export interface AnchoredWiring {
+  ifname: string;
+  ip: WiredIp | null;
+  /** null: it stays as it is. */
+  mac: string | null;
+  /** Bytes; null for the bridge's. */
+  mtu: number | null;
+  /** Whether the container's own DHCP client sets the address. */
+  dhcp: boolean;
+  /** Its place among the container's interfaces; the default route goes through the first. */
+  index: number;
+}
+
+/**
+ * Lines for `ip -batch` in the container's network namespace.
+ *
+ * A DHCP client in the container begins by dropping every address (udhcpc's `deconfig`), and with an interface's last address
+ * the kernel drops its routes, for as long as the lease takes. So the address is anchored: it is on `lo` as well, and a
+ * second set of routes hangs on nexthop objects (ip-nexthop(8)), which outlive addresses and go when the link goes.
+ */
+export function anchoredCommands({ ifname, ip, mac, mtu, dhcp, index }: AnchoredWiring): string[] {
+  const device = [
+    ...(mac === null ? [] : [`link set dev ${ifname} address ${mac}`]),
+    // Inside only: the bridge would take on the smallest MTU of its ports.
+    ...(mtu === null ? [] : [`link set dev ${ifname} mtu ${mtu}`]),
+    `link set dev ${ifname} up`,
+  ];
+  if (dhcp || ip === null) return device;
+  const link = NEXTHOP_BASE + 2 * index;
+  const source = bare(ip.address);
+  return [
+    ...device,
+    `addr replace ${word(ip.address)} broadcast + dev ${ifname}`,
+    `addr replace ${hostCidr(source)} dev lo scope host`,
+    `nexthop replace id ${link} dev ${ifname}`,
+    `route replace ${subnetCidr(ip.address)} nhid ${link} src ${source} metric ${1000 + index}`,
+    ...(index === 0 && ip.gateway
+      ? [
+          `nexthop replace id ${link + 1} via ${word(ip.gateway)} dev ${ifname}`,
+          `route replace default nhid ${link + 1} src ${source}`,
+        ]
+      : []),
+  ];
 }

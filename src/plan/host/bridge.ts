@@ -1,19 +1,14 @@
-import { overlaps, toNumber } from '../../model/address.ts';
+import { overlaps } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
 import type { Plan } from '../../model/step.ts';
+import { macFor } from '../attachment/wiring.ts';
 
 /** The host's address on a network's bridge, with its prefix length. */
 export const cidrOf = ({ address, prefix }: NetworkConfig): string => `${address}/${prefix}`;
 
 /** The alias (ip-link(8)) that tells a bridge of ours from one that somebody else made. */
 export const ALIAS = 'nethooks';
-
-/** A MAC address of our own making for whoever holds `address`: locally administered, fixed, unique in its network. */
-export function macFor(address: string): string {
-  const octets = toNumber(address).toString(16).padStart(8, '0').match(/../g) as string[];
-  return ['02', '6e', ...octets].join(':');
-}
 
 /** The MTU in bytes that a network's links should have. */
 export function mtuOf(network: NetworkConfig, facts: HostFacts): number {

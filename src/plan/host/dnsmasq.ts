@@ -3,7 +3,7 @@
 import { isIPv4, netmask, subnetOf, toAddress } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
-import { dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from '../../model/paths.ts';
+import { DNSMASQ_RELOADS, dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from '../../model/paths.ts';
 import type { FileStep, Step } from '../../model/step.ts';
 import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';
@@ -76,6 +76,7 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   };
   // Also for networks without a dnsmasq, whose containers are told these servers.
   write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, networks.length > 0 ? upstreamsFile(facts.upstreams) : null);
+  write(DNSMASQ_RELOADS, facts.files[DNSMASQ_RELOADS] ?? null, wanted.length > 0 && forgetsLate(facts) ? '' : null);
   const daemons: Step[] = [];
   for (const network of wanted) {
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
@@ -88,6 +89,12 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   }
   return [...gone, ...files, ...daemons];
 }
+
+/** Whether dnsmasq notices hosts files that go only when it is told to read all anew (dnsmasq's CHANGELOG, 2.87). */
+const forgetsLate = ({ dnsmasqVersion }: HostFacts): boolean => {
+  const [major = 0, minor = 0] = (dnsmasqVersion ?? '').split('.').map(Number);
+  return dnsmasqVersion !== null && (major < 2 || (major === 2 && minor < 87));
+};
 
 /** Stops a network's dnsmasq and removes its configuration. */
 export function planDnsmasqDown(name: string, facts: HostFacts): Step[] {

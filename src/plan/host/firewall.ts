@@ -4,7 +4,7 @@ import type { HostFacts, LinkFact } from '../../model/facts.ts';
 import { elementsOf, PolicySets } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
-import { parseListing, TABLE } from './nft-listing.ts';
+import { change, parseListing, TABLE } from './nft-listing.ts';
 import { planPublishing } from './publishing.ts';
 
 /** What follows from the configuration, and the sets and maps that containers' policies fill. */
@@ -19,8 +19,6 @@ interface TableSet {
   kind: 'set' | 'map';
   type: string;
   elements: string[];
-  /** Filled by containers: what is missing is added, but what is there and unknown is not ours to remove. */
-  containers?: true;
 }
 
 /** The uplinks a network masquerades behind now: those configured that are up. `*` needs no list. */
@@ -46,6 +44,8 @@ const PUBLISH = [
  * postrouting
  *   oifname @bridges ip saddr 127.0.0.0/8 masquerade     a container cannot answer to 127.0.0.1
  *   ct status dnat ip saddr . oifname @hairpin masquerade   nor past the host to a neighbour that asked the host
+ *   ip saddr . ip daddr @local return          what CNI's ipMasq leaves alone: its own subnet,
+ *   ip daddr != 224.0.0.0/4 ip saddr @masqueraded masquerade      and multicast; the same for IPv6
  *   oifname @bridges return                    between our own networks nothing else is translated
  *   ip saddr @subnets masquerade               uplinks = *
  *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
@@ -71,7 +71,8 @@ export function wantedTable(
   const pairs = masqueraded.flatMap((network) =>
     activeUplinks(network, links).map((uplink) => `${network.subnet} . "${uplink}"`),
   );
-  const known = policies.filter(({ network }) => networks.some(({ name }) => name === network));
+  // What CNI masquerades on networks of its own is on none of ours.
+  const known = policies.filter(({ network }) => network === null || networks.some(({ name }) => name === network));
   const containers = elementsOf(...known);
   return {
     sets: {
@@ -89,7 +90,7 @@ export function wantedTable(
       ...Object.fromEntries(
         Object.entries(PolicySets).map(([name, { kind, type }]) => {
           const elements = containers[name as keyof typeof PolicySets];
-          return [name, { kind, type, elements, containers: true as const }];
+          return [name, { kind, type, elements }];
         }),
       ),
     },
@@ -105,6 +106,10 @@ export function wantedTable(
         rules: [
           'oifname @bridges ip saddr 127.0.0.0/8 masquerade',
           'ct status dnat ip saddr . oifname @hairpin masquerade',
+          'ip saddr . ip daddr @local return',
+          'ip6 saddr . ip6 daddr @local6 return',
+          'ip daddr != 224.0.0.0/4 ip saddr @masqueraded masquerade',
+          'ip6 daddr != ff00::/8 ip6 saddr @masqueraded6 masquerade',
           'oifname @bridges return',
           'ip saddr @subnets masquerade',
           'ip saddr . oifname @uplinks masquerade',
@@ -141,29 +146,33 @@ export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[
   return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
 
-/** Removes the table; what keeps containers apart that still run stays until they are gone. */
+/** Removes the table; what keeps containers apart that still run stays until they are gone, and what CNI masquerades. */
 export function planFirewallDown(facts: HostFacts): Step[] {
-  if (guardedBridges([], facts).length > 0) return planFirewall([], facts);
+  const masquerades = facts.policies.some(({ network }) => network === null);
+  if (masquerades || guardedBridges([], facts).length > 0) return planFirewall([], facts);
   const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
 }
+
+/** What makes the table where there is none, for whoever needs it and finds it missing; without containers. */
+export const tableScript = (networks: NetworkConfig[]): string => transaction(wantedTable(networks, []), null);
 
 /** Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction. */
 function transaction({ sets, chains }: Table, listing: string | null): string {
   const now = parseListing(listing ?? '');
   const lines: string[] = listing === null ? [`add table ${TABLE}`] : [];
-  for (const [name, { kind, type, elements, containers }] of Object.entries(sets)) {
+  for (const [name, { kind, type, elements }] of Object.entries(sets)) {
     const present = new Set(now.sets[name]);
     const wanted = new Set(elements);
     if (!now.sets[name]) lines.push(`add ${kind} ${TABLE} ${name} { ${type} }`);
-    if (!containers)
-      lines.push(
-        ...change(
-          'delete',
-          name,
-          [...present].filter((element) => !wanted.has(element)),
-        ),
-      );
+    // What nobody has a record of goes: records are read after the table, so none has come in between.
+    lines.push(
+      ...change(
+        'delete',
+        name,
+        [...present].filter((element) => !wanted.has(element)),
+      ),
+    );
     lines.push(
       ...change(
         'add',
@@ -180,10 +189,6 @@ function transaction({ sets, chains }: Table, listing: string | null): string {
   }
   return lines.map((line) => `${line}\n`).join('');
 }
-
-/** The line that adds or deletes elements; none when there are none. */
-export const change = (verb: 'add' | 'delete', set: string, elements: readonly string[]): string[] =>
-  elements.length > 0 ? [`${verb} element ${TABLE} ${set} { ${elements.join(', ')} }`] : [];
 
 /** `add` first, because deleting a table that is not there is an error (nft(8) got `destroy` only in 1.0.7). */
 const REMOVE = `add table ${TABLE}\ndelete table ${TABLE}\n`;

@@ -22,3 +22,7 @@ export function parseListing(listing: string): { sets: Record<string, string[]>;
 /** One form for all versions: before 1.0 nft says `dnat ip addr . port to`, since then it takes both and says `dnat ip to`. */
 const ruleText = (line: string): string =>
   line.replace(/ counter packets \d+ bytes \d+/, '').replace('dnat ip addr . port to', 'dnat ip to');
+
+/** The line that adds or deletes elements of our table; none when there are none. */
+export const change = (verb: 'add' | 'delete', set: string, elements: readonly string[]): string[] =>
+  elements.length > 0 ? [`${verb} element ${TABLE} ${set} { ${elements.join(', ')} }`] : [];

@@ -1,24 +1,25 @@
 /**
- * What published ports need of a bridge beside rules. src/attachment/policy.ts sets it when a container starts; here is what `up` puts
+ * What published ports need of a bridge beside rules. src/plan/attachment/attach.ts has it set when a container starts; here is what `up` puts
  * back under containers that run, and what is taken back with a network.
  */
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import { localnetNote } from '../../model/paths.ts';
-import type { Policy } from '../../model/policy.ts';
+import { needsLocalnet, type Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 
-/** Whether packets from 127.0.0.1 go to the container: they leave over the bridge, and answers come back (ip-sysctl, route_localnet). */
-export const needsLocalnet = ({ publish }: Policy): boolean =>
-  publish.some(({ hostAddress }) => hostAddress === null || hostAddress.startsWith('127.'));
+/** Of a container on one of our networks. */
+type PublishedPolicy = Policy & { network: string };
 
 /** The steps; on bridges that are no network any more route_localnet goes back, where it was ours. */
 export function planPublishing(networks: NetworkConfig[], facts: HostFacts): Step[] {
-  const policies = facts.policies.filter(({ network }) => networks.some(({ name }) => name === network));
+  const policies = facts.policies.flatMap(({ network, ...policy }) =>
+    networks.some(({ name }) => name === network) ? [{ ...policy, network: network as string }] : [],
+  );
   return [...planLocalnet(networks, policies, facts), ...planHairpin(networks, policies, facts)];
 }
 
-function planLocalnet(networks: NetworkConfig[], policies: Policy[], facts: HostFacts): Step[] {
+function planLocalnet(networks: NetworkConfig[], policies: PublishedPolicy[], facts: HostFacts): Step[] {
   const { noted, on } = facts.localnet;
   const needed = new Set(policies.filter(needsLocalnet).map(({ network }) => network));
   const ended = noted.filter((bridge) => !networks.some(({ name }) => name === bridge));
@@ -45,7 +46,7 @@ const note = (bridge: string, noted: string[], wanted: boolean): Step => ({
 });
 
 /** Where bridged packets are translated, what a container sends to itself by way of the host goes back through its own port. */
-function planHairpin(networks: NetworkConfig[], policies: Policy[], facts: HostFacts): Step[] {
+function planHairpin(networks: NetworkConfig[], policies: PublishedPolicy[], facts: HostFacts): Step[] {
   const translated = (bridge: string): boolean =>
     facts.filtersAllBridges ||
     networks.some(({ name, icc }) => name === bridge && !icc) ||

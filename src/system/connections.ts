@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { NethooksError } from '../errors.ts';
 import type { Policy } from '../model/policy.ts';
-import type { Exec } from '../system/exec.ts';
+import type { Exec } from './exec.ts';
 
 /** A tracked connection (conntrack(8)): as it began, and as its answers come. */
 export interface Tracked {

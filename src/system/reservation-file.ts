@@ -1,4 +1,7 @@
-/** One file per reserved address: what the address store does on the disk. */
+/**
+ * One file per thing that only one may have (an address, a host port, a name), which says who has it: what the store does on the disk.
+ * The kernel makes a file for one of many who try, so no lock is needed.
+ */
 import {
   closeSync,
   constants,
@@ -12,10 +15,11 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { isAddress } from '../model/address.ts';
 
 export interface Holder {
-  /** The CNI container id, or the LXC container's name. */
+  /** The CNI container id, or the attachment's. */
   id: string;
   /** The interface in the container; empty in files written by rkt and by host-local before 0.8. */
   ifname: string;
@@ -28,7 +32,7 @@ export type HolderPattern = Pick<Holder, 'id'> & Partial<Holder>;
 const lastReserved = (directory: string, set: number): string => `${directory}/last_reserved_ip.${set}`;
 const TEMPORARY = '.nethooks-';
 /** Two names and a line break fit many times over; a longer file is no reservation. */
-const MAX_BYTES = 1024;
+const MAX_BYTES = 4096;
 /** A temporary file this old (ms) belongs to a process that was killed. */
 const STALE_AFTER = 60_000;
 
@@ -147,12 +151,16 @@ function writeNew(directory: string, path: string, content: string): void {
 }
 
 function linkIfFree(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    throw error;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      linkSync(from, to);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false;
+      // The name's own directory is not there yet, or has just been removed with the last name in it.
+      if (codeOf(error) !== 'ENOENT' || attempt === 8) throw error;
+      mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+    }
   }
 }
 

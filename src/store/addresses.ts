@@ -11,6 +11,8 @@
  */
 
 import { NethooksError } from '../errors.ts';
+import type { AddressStore } from '../model/attachment.ts';
+import { filesIn } from '../system/files.ts';
 import { formatIp, type Ip, isAddress, parseIp } from '../model/address.ts';
 import type { AddressRange } from '../model/config.ts';
 import {
@@ -25,18 +27,18 @@ import {
   reservedAt,
   reserving,
   writeLastReserved,
-} from './reservation-file.ts';
+} from '../system/reservation-file.ts';
 
-export type { AddressRange, Holder, HolderPattern };
+export type { AddressRange, AddressStore, Holder, HolderPattern };
 
 /** host-local's own default. */
 export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
-export interface AddressStore {
-  dataDir: string;
-  /** Also the directory's name, so limited to what CNI allows in network names. */
-  network: string;
-}
+/** The store of one of our networks, and of everything else that uses host-local's default directory. */
+export const storeOf = (network: string): AddressStore => ({ dataDir: DEFAULT_DATA_DIR, network });
+
+/** Nothing is free: what is left of containers that are gone may be in the way. */
+export class Exhausted extends NethooksError {}
 
 export interface Reservation {
   address: string;
@@ -49,8 +51,10 @@ export interface ReserveOptions {
   skip?: readonly string[];
   /** A static address; it may lie outside the ranges. */
   wanted?: string;
-  /** The address this holder is remembered to have, which saves reading the whole directory. */
+  /** The address that this holder is remembered to have. */
   hint?: string;
+  /** Whether to look through the whole directory for an address that the holder may have, though nobody remembers; default: true. */
+  search?: boolean;
   /** The index of host-local's range set that the ranges are; default: 0. */
   set?: number;
 }
@@ -68,21 +72,25 @@ export function reserveAddress(
 ): Reservation {
   const directory = directoryOf(store);
   if (!isWritable(holder)) throw new NethooksError(`not a holder of an address: ${JSON.stringify(holder)}`);
-  const { skip = [], wanted, hint, set = 0 } = options;
+  const { skip = [], wanted, hint, set = 0, search = true } = options;
   const bounds = ranges.map(toBounds);
   if (wanted !== undefined) return reserveWanted(store, holder, inFamily(wanted, bounds), skip);
 
   const usable = (address: string) => !skip.includes(address) && indexOf(bounds, parseIp(address)) >= 0;
   const isOurs = (address: string) => usable(address) && isHeldBy(`${directory}/${address}`, holder);
   if (hint !== undefined && isOurs(hint)) return { address: hint, fresh: false };
-  const files = addressFiles(directory);
-  const sticky = files.find(isOurs);
+  const sticky = search ? addressFiles(directory).find(isOurs) : undefined;
   if (sticky !== undefined) return { address: sticky, fresh: false };
 
-  const taken = new Set([...files, ...skip]);
   const address = reserving(directory, holder, (reserve) => {
+    // Round robin finds a free one at once, as a rule; only where it does not, the whole directory is read.
+    let taken: Set<string> | null = null;
+    let tries = 0;
     for (const candidate of candidates(bounds, parseIp(readLastReserved(directory, set) ?? ''))) {
-      if (!taken.has(candidate) && reserve(candidate)) return candidate;
+      if (skip.includes(candidate) || taken?.has(candidate)) continue;
+      if (reserve(candidate)) return candidate;
+      tries += 1;
+      if (tries === DIRECT_TRIES) taken = new Set(addressFiles(directory));
     }
     return null;
   });
@@ -91,14 +99,38 @@ export function reserveAddress(
   return { address, fresh: true };
 }
 
+/** Addresses that are tried before the directory is read: each takes some µs, the directory some ms where thousands are held. */
+const DIRECT_TRIES = 64;
+
+/** Who holds an address; null for nobody, or somebody unknown. */
+export const holderOf = (store: AddressStore, address: string): Holder | null =>
+  readHolder(`${directoryOf(store)}/${address}`);
+
+/** Every address that an id holds, in any store below host-local's default directory. Reads all of them. */
+export function heldBy(id: string, ifname?: string): { store: AddressStore; address: string; holder: Holder }[] {
+  return filesIn(DEFAULT_DATA_DIR)
+    .map(storeOf)
+    .flatMap((store) =>
+      listAddresses(store)
+        .filter(({ holder }) => holder.id === id && (ifname === undefined || ifname === holder.ifname))
+        .map(({ address, holder }) => ({ store, address, holder })),
+    );
+}
+
 /**
  * Gives the holder's addresses back and returns them; having none is no error. With a `hint` that is the holder's: only that
- * one, without reading the whole directory. What counts is what the file says, never its name alone: by the time a late
+ * one, without reading the whole directory; without `search` never any other. What counts is what the file says, never its name alone: by the time a late
  * release comes, somebody else may hold the address.
  */
-export function releaseAddress(store: AddressStore, holder: HolderPattern, hint?: string): string[] {
+export function releaseAddress(
+  store: AddressStore,
+  holder: HolderPattern,
+  hint?: string,
+  { search = true } = {},
+): string[] {
   const directory = directoryOf(store);
   if (hint !== undefined && isAddress(hint) && releaseIfHeld(directory, hint, holder)) return [hint];
+  if (!search) return [];
   return addressFiles(directory).filter((address) => releaseIfHeld(directory, address, holder));
 }
 
@@ -132,11 +164,11 @@ function reserveWanted(store: AddressStore, holder: Holder, wanted: string, skip
   );
 }
 
-function exhausted(store: AddressStore, ranges: readonly AddressRange[], held: string[]): NethooksError {
+function exhausted(store: AddressStore, ranges: readonly AddressRange[], held: string[]): Exhausted {
   const directory = directoryOf(store);
   const nameless = held.filter((address) => readHolder(`${directory}/${address}`) === null).length;
   const where = ranges.map(({ from, to }) => `${from}-${to}`).join(', ') || 'no range';
-  return new NethooksError(
+  return new Exhausted(
     `no free address in network ${store.network}: all of ${where} is in use, ${held.length} held` +
       `${nameless > 0 ? ` (${nameless} by files that name no holder)` : ''}; ` +
       `make the range larger, destroy containers, or remove leftovers from ${directory}`,

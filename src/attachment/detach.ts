@@ -1,0 +1,123 @@
+/** Takes an attachment down, by its record alone. What is not there any more is no failure. */
+import { closeSync, openSync } from 'node:fs';
+import { type AttachmentRecord, attachmentId, type Interface, type Life } from '../model/attachment.ts';
+import { RUN } from '../model/paths.ts';
+import { mapElements } from '../model/policy.ts';
+import { elementsAbout, planDetach } from '../plan/attachment/detach.ts';
+import { domainsOf, namesFile } from '../plan/attachment/names.ts';
+import { hostLinkOf } from '../plan/attachment/wiring.ts';
+import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
+import { forgetParent } from '../store/links.ts';
+import { listPorts, releasePorts } from '../store/ports.ts';
+import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../store/records.ts';
+import { type Applying, applyAll } from '../system/apply.ts';
+import { changeElements } from '../system/elements.ts';
+import { filesIn, readText } from '../system/files.ts';
+import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
+import { gatherFacts, nameFiles } from './facts.ts';
+import { thisProcess } from './this-process.ts';
+
+/** How another program takes back the addresses of an attachment; undefined where it gave none. */
+export type GiveElsewhere = (how: Applying, record: AttachmentRecord) => DetachOptions['giveElsewhere'];
+
+export interface DetachOptions {
+  /** Whether its addresses and DHCP reservations go too: those of an LXC container stay until it is destroyed. */
+  forGood?: boolean;
+  /** Has another program take its addresses back; DHCP does it over the interface, so before that goes. */
+  giveElsewhere?: { beforeLink: boolean; give(): void };
+}
+
+/**
+ * @throws the first failure, when all has been tried; the record says then what is left
+ */
+export async function detach(how: Applying, record: AttachmentRecord, options: DetachOptions = {}): Promise<void> {
+  const { owner, interfaces: known, policy, links } = record;
+  const { forGood = owner.kind !== 'lxc', giveElsewhere } = options;
+  const id = attachmentId(owner);
+  const interfaces = record.rebuilt ? guessed(record) : known;
+  writeRecord({ ...record, state: 'leaving', by: thisProcess() });
+  const errors: unknown[] = [];
+  const attempt = async (action: () => unknown): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      errors.push(error);
+    }
+  };
+  if (owner.kind === 'lxc')
+    forgetParent(owner.name, record.rebuilt ? {} : { children: links.map(({ container }) => container) });
+  if (giveElsewhere?.beforeLink) await attempt(giveElsewhere.give);
+  const masquerade = giveMarks({ ...record, interfaces });
+  const facts = gatherFacts(how.exec, owner, [], { interfaces });
+  const domains = record.rebuilt ? filesIn(`${RUN}/names`) : domainsOf(interfaces);
+  for (const path of [...nameFiles(owner, interfaces), ...domains.map((domain) => namesFile(domain, owner)), ...(record.files ?? [])])
+    facts.files[path] ??= readText(path);
+  const steps = planDetach({ record: { ...record, interfaces }, masquerade, forGood, domains }, facts);
+  // A namespace that has gone took its interfaces along.
+  const there = how.namespace !== undefined;
+  await attempt(() => applyAll(how, there ? steps : steps.filter((step) => step.kind !== 'ip' || !step.where)));
+  if (record.rebuilt) await attempt(() => removeUnknown(how, interfaces));
+  // As long as the rules are there, the ports are nobody else's.
+  if (errors.length === 0) {
+    releasePorts(id, record.rebuilt || record.state === 'intent' ? portsOf(id) : (policy?.publish ?? []));
+    giveNames(record);
+    if (giveElsewhere && !giveElsewhere.beforeLink) await attempt(giveElsewhere.give);
+    if (forGood) giveAddresses(record, interfaces);
+  }
+  if (errors.length > 0) {
+    writeRecord({ ...record, state: 'leaving' });
+    throw errors[0];
+  }
+  removeRecord(id);
+  if (record.peer !== undefined && readRecord(record.peer)) removeRecord(record.peer);
+}
+
+/** The ports that it holds, by what the register says. */
+const portsOf = (id: string) => listPorts().filter(({ container }) => container === id);
+
+/** What can be said of the interfaces of a record that was lost: the host's end is called by the ids. */
+function guessed({ owner, interfaces }: AttachmentRecord): Interface[] {
+  if (owner.kind === 'lxc' || (owner.kind === 'cni' && owner.chained)) return interfaces;
+  const network = owner.kind === 'cni' ? owner.network : ATTACHED;
+  const hostLink = hostLinkOf(network, owner.id, owner.ifname);
+  const [first] = interfaces;
+  const base: Interface = first ?? {
+    driver: 'bridge',
+    network: null,
+    domain: null,
+    ifname: owner.ifname,
+    addresses: [],
+    gateways: [],
+    mac: '',
+    hostLink,
+    store: null,
+  };
+  return [{ ...base, driver: 'bridge', hostLink }, ...interfaces.slice(1)];
+}
+
+/** The CNI network name of what `nethooks attach` made, as its interfaces are named after it. */
+export const ATTACHED = 'attach';
+
+/** Removes what leads to addresses whose owner does not know what it had. */
+async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[]): Promise<void> {
+  const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
+  if (listing.code !== 0) return;
+  const addresses = [...addressesOf(interfaces, false), ...addressesOf(interfaces, true)];
+  const { sets } = parseListing(listing.stdout);
+  const remove = elementsAbout(addresses, { ...sets, local: [], local6: [] });
+  await changeElements(exec, { kind: 'elements', remove, add: mapElements(() => []), guard: [], setup: null });
+}
+
+/** Does something with the connected namespace open, where it is still there. */
+export async function withNamespace<T>(how: Applying, life: Life, use: (how: Applying) => Promise<T>): Promise<T> {
+  const path = life === null ? null : 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
+  const there = life !== null && path !== null && ('netns' in life ? namespaceAt(path) === life.namespace : isAlive({ life }));
+  if (!there || path === null) return use(how);
+  const fd = openSync(path, 'r');
+  try {
+    return await use({ ...how, namespace: { fd, host: null, inside: null } });
+  } finally {
+    closeSync(fd);
+  }
+}
+

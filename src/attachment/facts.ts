@@ -1,0 +1,82 @@
+/** Looks at what a plan of an attachment is made from. Starts no program, but for bridges that are not ours. */
+import { existsSync } from 'node:fs';
+import { NethooksError } from '../errors.ts';
+import { type Interface, ipv4Of, type Owner, type WrittenFiles } from '../model/attachment.ts';
+import { DNSMASQ_RELOADS, RESOLV_CONF, toldMac, UPSTREAMS } from '../model/paths.ts';
+import { parseResolvConf, type ResolvConf } from '../model/resolv-conf.ts';
+import { asksHostResolver } from '../plan/attachment/container-files.ts';
+import type { AttachmentFacts, BridgeFact } from '../plan/attachment/facts.ts';
+import { domainsOf, namesFile, reservationFile } from '../plan/attachment/names.ts';
+import type { AttachmentSpec } from '../plan/attachment/spec.ts';
+import { type Exec, failure } from '../system/exec.ts';
+import { readText } from '../system/files.ts';
+
+/**
+ * @param bridges those to look at; `addresses`: with their addresses, which takes a program
+ * @param interfaces for the files of their names
+ */
+export function gatherFacts(
+  exec: Exec,
+  owner: Owner,
+  bridges: readonly { name: string; addresses: boolean }[],
+  { interfaces = [], files = null, written }: { interfaces?: readonly Interface[]; files?: AttachmentSpec['files']; written?: WrittenFiles | undefined } = {},
+): AttachmentFacts {
+  return {
+    bridges: Object.fromEntries(bridges.map(({ name, addresses }) => [name, bridgeFact(exec, name, addresses)])),
+    files: Object.fromEntries(nameFiles(owner, interfaces).map((path) => [path, readText(path)])),
+    hostResolver: files && asksHostResolver(files) ? hostResolver() : null,
+    written,
+    forwarding: {
+      ipv4: readText('/proc/sys/net/ipv4/ip_forward')?.trim() ?? '',
+      ipv6: readText('/proc/sys/net/ipv6/conf/all/forwarding')?.trim() ?? '',
+    },
+    reloads: existsSync(DNSMASQ_RELOADS),
+  };
+}
+
+/** The files that say what interfaces are called and reserve their addresses. */
+export const nameFiles = (owner: Owner, interfaces: readonly Interface[]): string[] => [
+  ...domainsOf(interfaces).map((domain) => namesFile(domain, owner)),
+  ...interfaces.flatMap((one) => {
+    const address = ipv4Of(one);
+    if (one.network === null || owner.kind !== 'lxc') return [];
+    const told = address === null ? [] : [toldMac(one.network, address)];
+    return [reservationFile(one.network, owner, one.ifname), ...told];
+  }),
+];
+
+/** The host's own resolver: the servers that it asks in the end, search and options as its file says. */
+function hostResolver(): ResolvConf {
+  const { search, options } = parseResolvConf(readText(RESOLV_CONF) ?? '');
+  return { nameservers: parseResolvConf(readText(UPSTREAMS) ?? '').nameservers, search, options };
+}
+
+/** NET_ADDR_PERM is for hardware, NET_ADDR_SET for what somebody has set (Documentation/ABI/testing/sysfs-class-net). */
+const FIXED_MAC = ['0', '3'];
+const [IFF_UP, IFF_PROMISC] = [0x1, 0x100];
+
+function bridgeFact(exec: Exec, name: string, withAddresses: boolean): BridgeFact | null {
+  const read = (path: string): string => readText(`/sys/class/net/${name}/${path}`)?.trim() ?? '';
+  const flags = Number.parseInt(read('flags'), 16);
+  if (Number.isNaN(flags)) return null;
+  const filters = (hook: string): boolean =>
+    read(`bridge/nf_call_${hook}`) === '1' || readText(`/proc/sys/net/bridge/bridge-nf-call-${hook}`)?.trim() === '1';
+  return {
+    mac: read('address'),
+    mtu: Number(read('mtu')),
+    up: (flags & IFF_UP) !== 0,
+    promisc: (flags & IFF_PROMISC) !== 0,
+    fixedMac: FIXED_MAC.includes(read('addr_assign_type')),
+    addresses: withAddresses ? addressesOf(exec, name) : null,
+    filtersBridged: { ipv4: filters('iptables'), ipv6: filters('ip6tables') },
+    localnet: readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1',
+  };
+}
+
+function addressesOf(exec: Exec, name: string): string[] {
+  const args = ['-json', 'address', 'show', 'dev', name];
+  const result = exec('ip', args);
+  if (result.code !== 0) throw new NethooksError(failure('ip', args, result));
+  const [link] = JSON.parse(result.stdout) as { addr_info?: { local?: string; prefixlen?: number }[] }[];
+  return (link?.addr_info ?? []).flatMap(({ local, prefixlen }) => (local ? [`${local}/${prefixlen}`] : []));
+}

@@ -1,0 +1,9 @@
+/** Every driver by its name. A new one is a file beside this one and a line here. */
+import { bridge } from './bridge.ts';
+import type { DriverTable } from './driver.ts';
+import { none } from './none.ts';
+import { peer } from './peer.ts';
+import { ptp } from './ptp.ts';
+import { stacked } from './stacked.ts';
+
+export const DRIVERS: DriverTable = { none, bridge, ptp, macvlan: stacked, ipvlan: stacked, peer };

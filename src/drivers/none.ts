@@ -1,0 +1,25 @@
+/** An interface that somebody else made: LXC, or another plugin. It is addressed, and never removed. */
+import { anchoredCommands, insideCommands } from '../plan/attachment/wiring.ts';
+import type { Driver } from './driver.ts';
+
+export const none: Driver<{ driver: 'none' }> = {
+  validate: () => undefined,
+  plan: ({ placed, mac, mtu, index }) => ({
+    before: [],
+    host: [],
+    undo: [],
+    inside: placed.spec.anchored
+      ? anchoredCommands({
+          ifname: placed.spec.ifname,
+          ip: placed.ips[0] ?? null,
+          mac: placed.spec.mac === null ? mac : null,
+          mtu,
+          dhcp: placed.spec.dhcp === true,
+          index,
+        })
+      : insideCommands(placed.spec.ifname, placed.ips, placed.routes),
+    undoInside: [],
+    forwards: false,
+  }),
+  takeDown: () => null,
+};

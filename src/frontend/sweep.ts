@@ -1,0 +1,34 @@
+/** Takes back what others left, for whoever finds a pool exhausted: one at a time, and its answer holds for seconds. */
+import { statSync } from 'node:fs';
+import { RUN } from '../model/paths.ts';
+import { readHostRecord } from '../store/host-record.ts';
+import type { Applying } from '../system/apply.ts';
+import { writeAtomically } from '../system/files.ts';
+import { lockHost } from '../system/lock.ts';
+
+const DIRECTORY = `${RUN}/gc`;
+const ANSWER = `${DIRECTORY}/last`;
+/** How long (ms) the answer of the last sweep holds. */
+const HOLDS_MS = 3_000;
+const WAIT_SECONDS = 20;
+
+/** @returns whether it is worth trying again */
+export async function sweepOnce(how: Applying): Promise<boolean> {
+  const asked = Date.now();
+  if (asked - lastSweep() < HOLDS_MS) return false;
+  const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
+  try {
+    // Somebody swept while we waited: what that freed may be ours.
+    if (lastSweep() >= asked) return true;
+    const { collect, findGarbage } = await import('../attachment/gc.ts');
+    const { giveElsewhere } = await import('./cni/elsewhere.ts');
+    const garbage = findGarbage(how, readHostRecord().networks.map(({ name }) => name));
+    for (const line of await collect({ exec: how.exec, log: how.log, wait: how.wait }, garbage, giveElsewhere)) how.log(line);
+    writeAtomically(ANSWER, '');
+    return true;
+  } finally {
+    release();
+  }
+}
+
+const lastSweep = (): number => statSync(ANSWER, { throwIfNoEntry: false })?.mtimeMs ?? 0;

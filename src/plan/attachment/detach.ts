@@ -1,0 +1,70 @@
+/** What takes an attachment down, from its record alone: pure. Addresses go last, and by the store. */
+import { DRIVERS } from '../../drivers/index.ts';
+import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
+import { elementsOf, type Policy } from '../../model/policy.ts';
+import type { Step } from '../../model/step.ts';
+import type { AttachmentFacts } from './facts.ts';
+import { planPolicy } from './attach.ts';
+import { domainsOf, namesFile, reservationFile } from './names.ts';
+
+/** What of a record is to go. */
+export interface Leaving {
+  record: AttachmentRecord;
+  /** The addresses whose masquerading is still its own to end. */
+  masquerade: string[];
+  /** Whether its reservations in DHCP go too: a container that is only stopped keeps them. */
+  forGood: boolean;
+  /** Domains that have a file of its names, also those that the record does not know of. */
+  domains: readonly string[];
+}
+
+/** Names first, then ports, links and rules, then the interface. */
+export function planDetach({ record, masquerade, forGood, domains }: Leaving, facts: AttachmentFacts): Step[] {
+  const { owner, interfaces, policy, files = [] } = record;
+  const remove = (path: string): Step[] =>
+    facts.files[path] === null || facts.files[path] === undefined
+      ? []
+      : [{ kind: 'file', path, before: facts.files[path], content: null }];
+  const names = [...new Set([...domains, ...domainsOf(interfaces)])].flatMap((domain) => remove(namesFile(domain, owner)));
+  const reservations = forGood
+    ? interfaces.flatMap(({ network, ifname }) =>
+        network === null || owner.kind !== 'lxc' ? [] : remove(reservationFile(network, owner, ifname)),
+      )
+    : [];
+  const networks = [...new Set(interfaces.flatMap(({ network }) => network ?? []))];
+  const told = facts.reloads && names.length > 0;
+  return [
+    ...names,
+    ...reservations,
+    ...files.flatMap(remove),
+    ...(told ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
+    ...planPolicy(policy && { ...policy, masquerade }, null, facts, '').filter((step) => !isNothing(step)),
+    ...interfaces.flatMap(removeInterface),
+  ];
+}
+
+/** A change of elements that changes none: a container whose network keeps it apart has nothing of its own there. */
+const isNothing = (step: Step): boolean =>
+  step.kind === 'elements' && Object.values(step.remove).every((elements: string[]) => elements.length === 0);
+
+function removeInterface(one: Interface): Step[] {
+  const removal = DRIVERS[one.driver].takeDown(one);
+  if (removal === null) return [];
+  const where = removal.where === 'namespace' ? { where: 'namespace' as const } : {};
+  return [{ kind: 'ip', commands: [removal.line], undo: [], lenient: true, ...where }];
+}
+
+/** Elements of our table that lead to or from addresses, for a record that does not say which are its own. */
+export function elementsAbout(addresses: readonly string[], sets: Readonly<Record<string, readonly string[]>>) {
+  const about = (element: string): boolean => element.split(/ [.:] /).some((word) => addresses.includes(word));
+  const none = elementsOf();
+  return Object.fromEntries(
+    Object.keys(none).map((name) => [name, (sets[name] ?? []).filter(about)]),
+  ) as unknown as typeof none;
+}
+
+/** What links and ports of `before` lead to an address that it has no more. */
+export const policyWithout = (policy: Policy, child: string): Policy => ({
+  ...policy,
+  links: policy.links.filter(({ container }) => container !== child),
+});

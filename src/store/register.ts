@@ -1,0 +1,79 @@
+/**
+ * Who has what only one attachment may have: a name in a domain, a MAC on a network, a masqueraded address. One file each,
+ * `/run/nethooks/REGISTER/KEY`, that names its attachment; host ports are kept the same way (ports.ts), and addresses in host-local's
+ * layout (addresses.ts).
+ */
+import { dirname } from 'node:path';
+import { registerDir } from '../model/paths.ts';
+import { filesIn } from '../system/files.ts';
+import { readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
+import { isAlive, readRecord } from './records.ts';
+
+/** `claims`: DOMAIN/NAME. `macs`: NETWORK/MAC. `masquerade`: ADDRESS. */
+export type Register = 'claims' | 'macs' | 'masquerade';
+
+/** One entry of a register. */
+export interface Entry {
+  register: Register;
+  key: string;
+  /** The attachment's id; null when the file does not say. */
+  holder: string | null;
+  /** ms since the epoch. */
+  since: number;
+}
+
+/** What came of it: `holder` is who else has it, null when the attachment has it now; `fresh` when it had it not before. */
+export interface Take {
+  holder: string | null;
+  fresh: boolean;
+}
+
+/**
+ * Takes what is free, is the attachment's already, or belongs to one that is gone.
+ * @param always take it also from one that is there: the last one has it
+ */
+export function take(register: Register, key: string, id: string, { always = false } = {}): Take {
+  const path = `${registerDir(register)}/${key}`;
+  const directory = dirname(path);
+  const file = path.slice(directory.length + 1);
+  if (readHolder(path)?.id === id) return { holder: null, fresh: false };
+  return reserving(directory, { id, ifname: '-' }, (reserve) => {
+    // Twice: whoever has died gives way, and somebody else may be quicker to take its place.
+    for (let attempt = 0; ; attempt++) {
+      if (reserve(file)) return { holder: null, fresh: true };
+      const holder = readHolder(path)?.id;
+      if (holder === id) return { holder: null, fresh: false };
+      if (holder !== undefined && !always && !isGone(holder)) return { holder, fresh: false };
+      if (attempt === 2) return { holder: holder ?? 'somebody unknown', fresh: false };
+      if (holder !== undefined) releaseIfHeld(directory, file, { id: holder });
+    }
+  });
+}
+
+/** Gives back what is the attachment's; whether it was. */
+export function give(register: Register, key: string, id: string): boolean {
+  const path = `${registerDir(register)}/${key}`;
+  const directory = dirname(path);
+  return releaseIfHeld(directory, path.slice(directory.length + 1), { id });
+}
+
+/** Who has it; null for nobody. */
+export const holderIn = (register: Register, key: string): string | null =>
+  readHolder(`${registerDir(register)}/${key}`)?.id ?? null;
+
+/** Everything in a register. */
+export function entriesOf(register: Register): Entry[] {
+  const directory = registerDir(register);
+  const keys = filesIn(directory).flatMap((first) =>
+    register === 'masquerade' ? [first] : filesIn(`${directory}/${first}`).map((second) => `${first}/${second}`),
+  );
+  return keys.flatMap((key) => {
+    const since = reservedAt(`${directory}/${key}`);
+    return since === null ? [] : [{ register, key, holder: holderIn(register, key), since }];
+  });
+}
+
+function isGone(id: string): boolean {
+  const record = readRecord(id);
+  return record === null || !isAlive(record);
+}

@@ -1,0 +1,32 @@
+/** Records: JSON files of ours that may have been cut off by a full disk or a power cut, and must never stop anybody. */
+import { renameSync } from 'node:fs';
+import { readText } from './files.ts';
+
+/** What a file holds; `missing`, or `broken` when it is no JSON object of the right shape. */
+export type Found<T> = { state: 'found'; value: T } | { state: 'missing' } | { state: 'broken' };
+
+/** @param isValid whether the parsed value has what its readers rely on */
+export function readJson<T>(path: string, isValid: (value: T) => boolean): Found<T> {
+  let text: string | null;
+  try {
+    text = readText(path);
+  } catch {
+    return { state: 'broken' }; // a directory in its place
+  }
+  if (text === null) return { state: 'missing' };
+  try {
+    const value = JSON.parse(text) as T;
+    return typeof value === 'object' && value !== null && isValid(value) ? { state: 'found', value } : { state: 'broken' };
+  } catch {
+    return { state: 'broken' };
+  }
+}
+
+/** Moves a broken file out of the way, to `PATH.broken`, where the last one of its kind is kept for who wants to look. */
+export function setAside(path: string): void {
+  try {
+    renameSync(path, `${path}.broken`);
+  } catch {
+    // Somebody else has just done so.
+  }
+}
