@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConf } from '../../src/frontend/cni/conf.ts';
 import { CniError, renderError } from '../../src/frontend/cni/error.ts';
 import { parseHostLocal } from '../../src/frontend/cni/ranges.ts';
-import { parseArgs, parseCommand, parseRequest } from '../../src/frontend/cni/request.ts';
+import { parseArgs, parseCommand, parseRequest, validAttachments } from '../../src/frontend/cni/request.ts';
 import { parseResult, type Result, renderResult } from '../../src/frontend/cni/result.ts';
 import { VERSIONS, versionReport } from '../../src/frontend/cni/versions.ts';
 
@@ -94,6 +94,15 @@ describe('a request', () => {
         { '1.1.0': ['CHECK', 'GC', 'STATUS'], '1.0.0': ['CHECK'], '0.4.0': ['CHECK'] }[version as string] ?? [];
       expect(allowed, version).toEqual(expected);
     }
+  });
+
+  it('for GC names what is to stay; null is an empty list, as libcni sends it', () => {
+    const named = (value: unknown) => validAttachments({ 'cni.dev/valid-attachments': value });
+    expect(named(null)).toEqual([]);
+    expect(named([])).toEqual([]);
+    expect(named([{ containerID: 'a', ifname: 'eth0' }])).toEqual([{ containerID: 'a', ifname: 'eth0' }]);
+    for (const value of [undefined, {}, 'x', [null], [{ ifname: 'eth0' }]])
+      expect(failureOf(() => named(value))[0]).toBe(7);
   });
 
   it('names a command that there is', () => {

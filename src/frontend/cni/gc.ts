@@ -13,23 +13,16 @@ import { removeChained } from './chained.ts';
 import type { Conf } from './conf.ts';
 import { del } from './del.ts';
 import { delegate } from './delegate.ts';
-import { CniError, CODE } from './error.ts';
 import { ipamOf } from './ipam.ts';
-import type { Request } from './request.ts';
-import { isRecord } from './result.ts';
+import { type Request, validAttachments } from './request.ts';
 import { VERSIONS } from './versions.ts';
-
-interface Valid {
-  containerID: string;
-  ifname: string;
-}
 
 /**
  * Removes every attachment of the network that is not in `cni.dev/valid-attachments`, and goes on when one fails.
  * @throws the first error, when all has been tried
  */
 export function gc(context: CniContext, request: Request, conf: Conf): void {
-  const valid = validIn(request.conf['cni.dev/valid-attachments']);
+  const valid = validAttachments(request.conf);
   const isValid = (id: string, ifname: string) =>
     valid.some((one) => one.containerID === id && (one.ifname === ifname || ifname === ''));
   const network = conf.kind === 'dns' ? `${request.name}.dns` : request.name;
@@ -55,12 +48,6 @@ export function gc(context: CniContext, request: Request, conf: Conf): void {
     }
   }
   if (errors.length > 0) throw errors[0];
-}
-
-function validIn(value: unknown): Valid[] {
-  if (Array.isArray(value) && value.every((one) => isRecord(one) && typeof one.containerID === 'string'))
-    return value as Valid[];
-  throw new CniError(CODE.config, 'cni.dev/valid-attachments: missing or no list of {containerID, ifname}');
 }
 
 /** Takes an attachment back by its record alone. */

@@ -132,6 +132,24 @@ export function parseArgs(text: string): Record<string, string> {
   return args;
 }
 
+/** An attachment that GC is to leave alone. */
+export interface ValidAttachment {
+  containerID: string;
+  ifname: string;
+}
+
+/**
+ * GC's `cni.dev/valid-attachments`. libcni sends an empty list as `null`: Go's encoding/json writes a nil slice so.
+ * @throws CniError (config) when it is missing: an empty list takes everything back, so it has to be said
+ */
+export function validAttachments(conf: Record<string, unknown>): ValidAttachment[] {
+  const value = conf['cni.dev/valid-attachments'];
+  if (value === null) return [];
+  if (Array.isArray(value) && value.every((one) => isRecord(one) && typeof one.containerID === 'string'))
+    return value as ValidAttachment[];
+  throw new CniError(CODE.config, 'cni.dev/valid-attachments: missing or no list of {containerID, ifname}');
+}
+
 const needs = (command: Command, name: string): boolean => NEEDED[command].includes(name);
 
 const NAME_RULE = 'allowed: up to 200 letters, digits, _ . - and a letter or digit first';
