@@ -92,4 +92,66 @@ describeLab('CNI in corners', () => {
     silent(await callCni(host, 'DEL', { ...conf, prevResult }));
     await expectClean();
   });
+
+  const REFUSED: [string, object, { args?: string; netns?: string }?][] = [
+    ['a key that we do not support', { ...BRIDGE, vlan: 5 }],
+    ['an mtu that is none', { ...BRIDGE, mtu: 10 }],
+    ['nothing to go by', { cniVersion: '1.0.0', name: 'net', type: 'nethooks' }],
+    [
+      'ports that portmap has to publish',
+      { ...BRIDGE, runtimeConfig: { portMappings: [{ hostPort: 8, containerPort: 8 }] } },
+    ],
+    ['a network that is not up', { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br9' }],
+    ['a network that is no name', { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: '../br0' }],
+    ['network and ipam', { ...BRIDGE, type: 'nethooks', network: 'br0' }],
+    ['ipam that is text', { ...BRIDGE, ipam: 'host-local' }],
+    ['no ipam for ptp', { ...BRIDGE, type: 'nethooks-ptp', ipam: {} }],
+    ['ipam without a type', { ...BRIDGE, ipam: { subnet: '10.11.0.0/16' } }],
+    ['an ipam plugin that is not there', { ...BRIDGE, ipam: { type: 'no-such-plugin' } }],
+    ['an ipam plugin that is no name', { ...BRIDGE, ipam: { type: '../host-local' } }],
+    ['an ipam plugin whose daemon does not run', { ...BRIDGE, ipam: { type: 'dhcp' } }],
+    [
+      'an address that the ipam plugin cannot read',
+      { ...BRIDGE, ipam: { type: 'static', addresses: [{ address: 'x' }] } },
+    ],
+    ['a subnet that is none', { ...BRIDGE, ipam: { type: 'host-local', subnet: '10.11.0.0' } }],
+    ['a store that is no directory', { ...BRIDGE, ipam: { ...BRIDGE.ipam, dataDir: '/etc/hostname' } }],
+    ['a resolvConf that is not there', { ...BRIDGE, ipam: { ...BRIDGE.ipam, resolvConf: '/no/such/file' } }],
+    ['an address of another subnet', BRIDGE, { args: 'IP=10.99.0.1' }],
+    ['an argument that nobody knows', BRIDGE, { args: 'FOO=1' }],
+    ['an argument without a value', BRIDGE, { args: 'FOO' }],
+    ['a namespace that is not there', BRIDGE, { netns: 'gone' }],
+  ];
+  it.each(REFUSED)('DEL of what ADD refused: %s', async (_what, conf, call = {}) => {
+    const before = await cniState(host);
+    const added = await callCni(host, 'ADD', conf, call);
+    expect(added.code, added.stdout).toBe(1);
+    silent(await callCni(host, 'DEL', conf, call));
+    expect((await cniState(host)).replace(/^cni\d\n/gm, '')).toBe(before.replace(/^cni\d\n/gm, ''));
+  });
+
+  it('DEL releases what is held, whatever is wrong with the configuration by then', async () => {
+    const hold = (file: string) => sh(host, 'mkdir -p "$(dirname "$1")"; printf "pod\\r\\neth0" >"$1"', [file]);
+    const isHeld = async (file: string) => (await host.run(['test', '-e', file])).code === 0;
+    const cases: [string, object][] = [
+      [`${STORE}/10.11.0.9`, { ...BRIDGE, mtu: 10, vlan: 5 }],
+      [`${STORE}/10.11.0.9`, { ...BRIDGE, ipam: { type: 'host-local' } }],
+      ['/tmp/store/net/10.11.0.9', { ...BRIDGE, ipam: { type: 'host-local', subnet: 'x', dataDir: '/tmp/store' } }],
+      [
+        '/var/lib/cni/networks/br0/10.0.0.9',
+        { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br0', mtu: 10 },
+      ],
+    ];
+    for (const [file, conf] of cases) {
+      await hold(file);
+      silent(await callCni(host, 'DEL', conf, { id: 'other', netns: 'pod' }));
+      expect(await isHeld(file)).toBe(true);
+      silent(await callCni(host, 'DEL', conf));
+      expect(await isHeld(file), JSON.stringify(conf)).toBe(false);
+    }
+    // Of a container that runs, when its configuration has been broken since.
+    await mustCni(host, 'ADD', BRIDGE);
+    silent(await callCni(host, 'DEL', { cniVersion: '1.0.0', name: 'net', type: 'nethooks-bridge', ipam: 'x' }));
+    await expectClean();
+  });
 });

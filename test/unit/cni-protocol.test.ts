@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseConf } from '../../src/frontend/cni/conf.ts';
 import { CniError, renderError } from '../../src/frontend/cni/error.ts';
+import { leftoverOf } from '../../src/frontend/cni/leftover.ts';
 import { parseHostLocal } from '../../src/frontend/cni/ranges.ts';
 import { parseArgs, parseCommand, parseRequest, validAttachments } from '../../src/frontend/cni/request.ts';
 import { parseResult, type Result, renderResult } from '../../src/frontend/cni/result.ts';
@@ -266,6 +267,37 @@ describe('the kind', () => {
       dns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
       publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
+  });
+});
+
+describe('what a DEL without a record goes by', () => {
+  const dataDir = '/var/lib/cni/networks';
+  const store = { dataDir, network: 'net' };
+  const table: [string, Record<string, unknown>, object][] = [
+    ['a network', { network: 'br0', mtu: 1 }, { kind: 'network', store: { dataDir, network: 'br0' }, plugin: null }],
+    ['a network that is no name', { network: '../x' }, { kind: 'network', store: null, plugin: null }],
+    [
+      'host-local without a subnet',
+      { bridge: 'b', vlan: 5, ipam: { type: 'host-local' } },
+      { kind: 'bridge', store, plugin: null },
+    ],
+    [
+      'another directory',
+      { ipam: { type: 'nethooks', dataDir: '/srv' } },
+      { kind: 'ptp', store: { ...store, dataDir: '/srv' }, plugin: null },
+    ],
+    ['a directory that is none', { ipam: { type: 'host-local', dataDir: 5 } }, { kind: 'ptp', store, plugin: null }],
+    ['another plugin', { bridge: 'b', ipam: { type: '../x' } }, { kind: 'bridge', store: null, plugin: '../x' }],
+    ['ipam that is text', { bridge: 'b', ipam: 'host-local' }, { kind: 'bridge', store: null, plugin: null }],
+    ['nothing', {}, { kind: null, store: null, plugin: null }],
+  ];
+  it.each(table)('%s', (_what, conf, expected) => {
+    expect(leftoverOf({ type: 'nethooks', ...conf }, 'net')).toEqual(expected);
+  });
+
+  it('no CNI_ARGS, whatever is wrong with them', () => {
+    for (const CNI_ARGS of ['FOO=1', 'FOO', 'IP=x'])
+      expect(parseRequest('DEL', { ...ENV, CNI_ARGS }, CONF).args).toEqual({});
   });
 });
 

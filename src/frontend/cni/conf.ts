@@ -137,12 +137,12 @@ function kindOf(conf: Record<string, unknown>): Kind {
   );
 }
 
-/** Whether a configuration, however broken otherwise, is for names after another plugin. */
-export function isChained(conf: Record<string, unknown>): boolean {
+/** The kind of a configuration that may be broken otherwise; null where its keys do not say. */
+export function kindIfClear(conf: Record<string, unknown>): Kind | null {
   try {
-    return kindOf(conf) === 'dns';
+    return kindOf(conf);
   } catch {
-    return false;
+    return null;
   }
 }
 

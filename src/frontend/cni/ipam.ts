@@ -54,7 +54,8 @@ export function ipamOfNetwork({
   return { how: 'store', store: { dataDir: DEFAULT_DATA_DIR, network: name }, options };
 }
 
-const delegationOf = (request: Request, type: string): Delegation => {
+/** A call of another plugin with what we were called with. */
+export const delegationOf = (request: Request, type: string): Delegation => {
   const { path, containerId, netns, ifname, argsText, text } = request;
   return { type, path, containerId, netns, ifname, args: argsText, text };
 };

@@ -87,7 +87,8 @@ export function parseRequest(command: Command, env: NodeJS.ProcessEnv, text: str
     ifname,
     path,
     argsText,
-    args: parseArgs(argsText),
+    // A DEL needs none of them, and comes with those that its ADD was refused for.
+    args: command === 'DEL' ? {} : parseArgs(argsText),
     version,
     name: conf.name,
     conf,
