@@ -23,6 +23,7 @@ const silent = ({ code, stdout, stderr }: CniAnswer): void => {
   expect(code).toBe(0);
 };
 const differs = (answer: CniAnswer): void => expect(answer.json).toMatchObject({ code: 102 });
+const macOf = async (link: string) => (await sh(host, 'cat "/sys/class/net/$1/address"', [link])).trim();
 const addressesOf = ({ ips }: { ips: { address: string }[] }) => ips.map(({ address }) => address);
 
 /** Bridges stay, as with the stock plugin; nothing else does. */
@@ -152,6 +153,37 @@ describeLab('CNI in corners', () => {
     // Of a container that runs, when its configuration has been broken since.
     await mustCni(host, 'ADD', BRIDGE);
     silent(await callCni(host, 'DEL', { cniVersion: '1.0.0', name: 'net', type: 'nethooks-bridge', ipam: 'x' }));
+    await expectClean();
+  });
+
+  const MADE_BY: [string, string][] = [
+    ['us', 'true'],
+    ['somebody else', 'ip link add cni5 type bridge'],
+    [
+      'somebody else, with a port',
+      'ip link add cni5 type bridge; ip link add old0 address 00:00:00:00:00:01 type veth peer old1; ip link set old0 master cni5; ip link set cni5 up',
+    ],
+    [
+      'somebody else, in use',
+      'ip link add cni5 type bridge; ip address add 10.11.0.1/16 dev cni5; ip link set cni5 up',
+    ],
+  ];
+  it.each(MADE_BY)('a bridge made by %s keeps its MAC while ports come and go', async (_who, script) => {
+    await sh(host, script);
+    const conf = { ...BRIDGE, bridge: 'cni5' };
+    const macs = new Set((await host.run(['cat', '/sys/class/net/cni5/address'])).stdout.split('\n').filter(Boolean));
+    const look = async () => macs.add(await macOf('cni5'));
+    const call = async (verb: string, id: string) => {
+      const result = await mustCni(host, verb, conf, { id });
+      if (result) macs.add(result.interfaces[0].mac);
+      await look();
+    };
+    for (const id of ['pod', 'other', 'third']) await call('ADD', id);
+    await sh(host, 'ip link del old0 2>/dev/null || true');
+    await look();
+    for (const id of ['other', 'pod', 'third']) await call('DEL', id);
+    expect([...macs]).toHaveLength(1);
+    expect(await sh(host, 'cat /sys/class/net/cni5/addr_assign_type; ip link del cni5')).toBe('3\n');
     await expectClean();
   });
 });

@@ -5,6 +5,7 @@ import { bare, isV6 } from '../../model/address.ts';
 import { insideCommands, macOf, ptpHostCommands } from '../../plan/attachment/wiring.ts';
 import { macFor } from '../../plan/host/bridge.ts';
 import type { AttachmentRecord } from '../../store/attachments.ts';
+import { unfixedMac } from '../../system/bridge.ts';
 import type { Exec } from '../../system/exec.ts';
 import { ipOnHost } from '../../system/ip.ts';
 import type { Conf } from './conf.ts';
@@ -71,6 +72,7 @@ export async function makeInterface(wire: Wire, addressed: Result | null): Promi
     bridge,
     // What it publishes, it may ask for itself.
     hairpin: conf.hairpinMode || conf.publish.length > 0,
+    bridgeMac: bridge === null ? null : unfixedMac(bridge),
   };
   let link: ShownLink | null;
   try {
@@ -80,7 +82,9 @@ export async function makeInterface(wire: Wire, addressed: Result | null): Promi
     if (conf.kind === 'network')
       throw new CniError(CODE.failed, `network ${bridge} has no bridge`, '`nethooks up` brings it back');
     link = ensureBridge(exec, bridgeWish(wire, addressed), null);
-    await makeVeth(exec, ipOnHost(exec, wire.namespace, '-json'), wiring);
+    // Somebody else may have made it meanwhile.
+    const again = { ...wiring, bridgeMac: unfixedMac(bridge) };
+    await makeVeth(exec, ipOnHost(exec, wire.namespace, '-json'), again);
   }
   try {
     if (addressed && link && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);

@@ -33,6 +33,8 @@ export interface VethWiring {
   /** The bridge that the host's end joins; null when it stands alone (ptp). */
   bridge: string | null;
   hairpin: boolean;
+  /** The bridge's own MAC where nobody has set it, to be set before the port joins; absent or null to leave it. */
+  bridgeMac?: string | null;
 }
 
 /** An interface on top of one of the host's. */
@@ -51,10 +53,12 @@ const NAMESPACE = '/proc/self/fd/3';
 const mtuWords = (mtu: number | null): string => (mtu === null ? '' : ` mtu ${mtu}`);
 
 /** On the host. The other end cannot be up yet: the kernel does not let one end of half a pair come up. */
-export function vethCommands({ hostName, hostMac, ifname, mac, mtu, bridge, hairpin }: VethWiring): string[] {
+export function vethCommands(wiring: VethWiring): string[] {
+  const { hostName, hostMac, ifname, mac, mtu, bridge, hairpin, bridgeMac = null } = wiring;
   const near = `name ${hostName} address ${hostMac}${mtuWords(mtu)} up${bridge === null ? '' : ` master ${bridge}`}`;
   const far = `name ${ifname} address ${mac}${mtuWords(mtu)} netns ${NAMESPACE}`;
   return [
+    ...(bridge !== null && bridgeMac !== null ? [`link set dev ${bridge} address ${bridgeMac}`] : []),
     `link add ${near} type veth peer ${far}`,
     ...(bridge !== null && hairpin ? [`link set dev ${hostName} type bridge_slave hairpin on`] : []),
   ];
