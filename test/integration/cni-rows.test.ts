@@ -1,7 +1,7 @@
 /** What configurations for the stock plugins ask for in corners, and what runtimes send: the same answers as theirs. */
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { addNamespaces, type CniAnswer, callCni, cniState, installCni, mustCni } from '../lab/cni.ts';
+import { addNamespaces, type CniAnswer, callCni, cniState, inNamespace, installCni, mustCni } from '../lab/cni.ts';
 import { describeLab, installNethooks, labHost, sh } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
@@ -24,6 +24,8 @@ const silent = ({ code, stdout, stderr }: CniAnswer): void => {
 };
 const differs = (answer: CniAnswer): void => expect(answer.json).toMatchObject({ code: 102 });
 const macOf = async (link: string) => (await sh(host, 'cat "/sys/class/net/$1/address"', [link])).trim();
+const macInside = async (name: string) =>
+  JSON.parse(await inNamespace(host, name, ['ip', '-json', 'link', 'show', 'dev', 'eth0']))[0].address as string;
 const addressesOf = ({ ips }: { ips: { address: string }[] }) => ips.map(({ address }) => address);
 
 /** Bridges stay, as with the stock plugin; nothing else does. */
@@ -184,6 +186,23 @@ describeLab('CNI in corners', () => {
     for (const id of ['other', 'pod', 'third']) await call('DEL', id);
     expect([...macs]).toHaveLength(1);
     expect(await sh(host, 'cat /sys/class/net/cni5/addr_assign_type; ip link del cni5')).toBe('3\n');
+    await expectClean();
+  });
+
+  it('args.cni.mac is the MAC, as the stock bridge has it', async () => {
+    const asked = { args: { cni: { mac: '02:00:00:00:0A:01' } } };
+    const more: [object, string][] = [
+      [asked, '02:00:00:00:0a:01'],
+      [{ ...asked, runtimeConfig: { mac: '02:00:00:00:0a:02' } }, '02:00:00:00:0a:02'],
+    ];
+    for (const type of ['nethooks-bridge', 'bridge'])
+      for (const [keys, mac] of more) {
+        const conf = { ...BRIDGE, type, bridge: 'cni6', ...keys };
+        const { interfaces } = await mustCni(host, 'ADD', conf, { args: 'IgnoreUnknown=1;MAC=02:00:00:00:0a:03' });
+        expect(await macInside('pod'), type).toBe(mac);
+        expect(interfaces.at(-1).mac).toBe(mac);
+        await mustCni(host, 'DEL', conf);
+      }
     await expectClean();
   });
 });

@@ -270,6 +270,27 @@ describe('the kind', () => {
   });
 });
 
+describe('the MAC', () => {
+  const mac = (last: number) => `02:00:00:00:00:0${last}`;
+  const conf = { type: 'nethooks', name: 'net', network: 'br0' };
+  const wanted = (more: object, args: Record<string, string> = {}) => parseConf({ ...conf, ...more }, args).wantedMac;
+  const cni = { args: { cni: { mac: mac(2) } } };
+
+  it("is the capability's, else that of args.cni, of CNI_ARGS, of the configuration", () => {
+    const all = { mac: mac(4), ...cni, runtimeConfig: { mac: mac(1) } };
+    expect(wanted(all, { MAC: mac(3) })).toBe(mac(1));
+    expect(wanted({ ...all, runtimeConfig: { mac: '' } }, { MAC: mac(3) })).toBe(mac(2));
+    expect(wanted({ ...all, runtimeConfig: {}, args: { cni: { mac: '' } } }, { MAC: mac(3) })).toBe(mac(3));
+    expect(wanted({ ...all, runtimeConfig: {}, args: null }, { MAC: '' })).toBe(mac(4));
+    expect(wanted({})).toBeNull();
+  });
+
+  it('is refused when it is none', () => {
+    for (const bad of ['02:00:00:00:00', '02:00:00:00:00:0g', 5])
+      expect(failureOf(() => wanted({ args: { cni: { mac: bad } } }))[0]).toBe(7);
+  });
+});
+
 describe('what a DEL without a record goes by', () => {
   const dataDir = '/var/lib/cni/networks';
   const store = { dataDir, network: 'net' };
