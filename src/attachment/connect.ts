@@ -8,13 +8,16 @@ import { NethooksError } from '../errors.ts';
 import {
   type AttachmentRecord,
   attachmentId,
+  type Interface,
   type KeptRecord,
   type ProcessId,
   type WrittenFiles,
 } from '../model/attachment.ts';
-import { tableScript } from '../plan/host/firewall.ts';
 import { bridgesOf, interfaceOf, namesOf, planAttachment, planLinks, type Taken } from '../plan/attachment/attach.ts';
+import type { AttachmentFacts } from '../plan/attachment/facts.ts';
 import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
+import { tableScript } from '../plan/host/firewall.ts';
+import { readHostRecord } from '../store/host-record.ts';
 import {
   isAlive,
   readKeptIfThere,
@@ -25,13 +28,12 @@ import {
   writeKept,
   writeRecord,
 } from '../store/records.ts';
-import { readHostRecord } from '../store/host-record.ts';
 import { type Applying, type Outputs, pairedWith, Transaction } from '../system/apply.ts';
 import { detach, type GiveElsewhere } from './detach.ts';
 import { gatherFacts } from './facts.ts';
 import { releaseFormer } from './forget.ts';
-import { thisProcess } from './this-process.ts';
 import { placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
+import { thisProcess } from './this-process.ts';
 
 /** Addresses that another program gives. */
 export interface Elsewhere {
@@ -46,6 +48,8 @@ export interface ConnectOptions {
   sweep: Retry;
   giveElsewhere?: GiveElsewhere;
   elsewhere?: Elsewhere | null;
+  /** What a front end keeps in the record of what was made. */
+  result?: (placed: Placed[], interfaces: Interface[], facts: AttachmentFacts) => unknown;
 }
 
 /**
@@ -55,7 +59,7 @@ export interface ConnectOptions {
 export async function connect(
   how: Applying,
   spec: AttachmentSpec,
-  { sweep, giveElsewhere, elsewhere = null }: ConnectOptions,
+  { sweep, giveElsewhere, elsewhere = null, result }: ConnectOptions,
 ): Promise<AttachmentRecord> {
   const id = attachmentId(spec.owner);
   await clearFormer(how, spec, id, giveElsewhere);
@@ -63,7 +67,11 @@ export async function connect(
   const kept = spec.owner.kind === 'lxc' ? readKeptIfThere(spec.owner.name) : null;
   const transaction = new Transaction(how);
   try {
-    return await make(transaction, { ...spec, interfaces: withHints(spec, kept) }, { id, by, kept, elsewhere, retry: sweep });
+    return await make(
+      transaction,
+      { ...spec, interfaces: withHints(spec, kept) },
+      { id, by, kept, elsewhere, retry: sweep, result },
+    );
   } catch (error) {
     await transaction.rollback();
     throw error;
@@ -94,7 +102,9 @@ async function hasInterface({ exec, namespace }: Applying, ifname: string): Prom
 function withHints({ interfaces }: AttachmentSpec, kept: KeptRecord | null): AttachmentSpec['interfaces'] {
   if (kept === null) return interfaces;
   return interfaces.map((one) => {
-    const before = kept.interfaces.find(({ network, ifname }) => network === one.network?.name && ifname === one.ifname);
+    const before = kept.interfaces.find(
+      ({ network, ifname }) => network === one.network?.name && ifname === one.ifname,
+    );
     const { addressing } = one;
     if (addressing.how !== 'store') return one;
     const hints = before?.addresses.map((address) => address.split('/')[0] as string) ?? [];
@@ -109,12 +119,13 @@ interface Making {
   kept: KeptRecord | null;
   elsewhere: Elsewhere | null;
   retry: Retry;
+  result: ConnectOptions['result'];
 }
 
 async function make(
   transaction: Transaction,
   spec: AttachmentSpec,
-  { id, by, kept, elsewhere, retry }: Making,
+  { id, by, kept, elsewhere, retry, result }: Making,
 ): Promise<AttachmentRecord> {
   const { how } = transaction;
   const { exec, log } = how;
@@ -131,7 +142,9 @@ async function make(
   for (const one of spec.interfaces) placed.push(await takeAddresses(transaction, spec, one, retry));
   const bridges = bridgesOf(spec.interfaces).map((name) => ({
     name,
-    addresses: spec.interfaces.some(({ link }) => link.driver === 'bridge' && link.bridge === name && link.ensure !== null),
+    addresses: spec.interfaces.some(
+      ({ link }) => link.driver === 'bridge' && link.bridge === name && link.ensure !== null,
+    ),
   }));
   const look = (interfaces: AttachmentRecord['interfaces']) =>
     gatherFacts(exec, owner, bridges, { interfaces, files: spec.files, written: kept?.written });
@@ -139,8 +152,10 @@ async function make(
   const other = elsewhere && first ? { elsewhere, first } : null;
   const late = other?.elsewhere.afterLink === true;
   if (other && late) {
+    // As it is made now, whatever could be made from the addresses later.
+    placed[0] = { ...other.first, spec: { ...other.first.spec, mac: interfaceOf(spec, other.first).mac } };
     await transaction.run(planLinks(spec, placed, look([])));
-    placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
+    placed[0] = { ...placed[0], ...(await other.elsewhere.take(transaction)) };
   } else if (other) placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
 
   const interfaces = placed.map((one) => interfaceOf(spec, one));
@@ -158,11 +173,19 @@ async function make(
     ...planLinks(spec, placed, facts, { made: late }),
     // What the kernel is to have is in the record before the kernel has it.
     ...(plan.record.policy
-      ? [{ kind: 'file' as const, path: recordPath(id), before: JSON.stringify(intent), content: JSON.stringify(plan.record) }]
+      ? [
+          {
+            kind: 'file' as const,
+            path: recordPath(id),
+            before: JSON.stringify(intent),
+            content: JSON.stringify(plan.record),
+          },
+        ]
       : []),
     ...plan.steps,
   ]);
-  return complete(plan.record, spec, kept, outputs);
+  const extra = result ? { result: result(placed, interfaces, facts) } : {};
+  return complete({ ...plan.record, ...extra }, spec, kept, outputs);
 }
 
 function intentOf(spec: AttachmentSpec, by: ProcessId): AttachmentRecord {
@@ -216,4 +239,3 @@ export function placeOf({ configFile }: Pick<AttachmentSpec, 'configFile'>): Pic
   const device = statSync(dirname(dirname(configFile)), { throwIfNoEntry: false })?.dev;
   return device === undefined ? {} : { place: { configFile, device } };
 }
-

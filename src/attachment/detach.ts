@@ -5,7 +5,7 @@ import { RUN } from '../model/paths.ts';
 import { mapElements } from '../model/policy.ts';
 import { elementsAbout, planDetach } from '../plan/attachment/detach.ts';
 import { domainsOf, namesFile } from '../plan/attachment/names.ts';
-import { hostLinkOf } from '../plan/attachment/wiring.ts';
+import { ATTACHED, hostLinkOf } from '../plan/attachment/wiring.ts';
 import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
 import { forgetParent } from '../store/links.ts';
 import { listPorts, releasePorts } from '../store/ports.ts';
@@ -13,8 +13,9 @@ import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../
 import { type Applying, applyAll } from '../system/apply.ts';
 import { changeElements } from '../system/elements.ts';
 import { filesIn, readText } from '../system/files.ts';
-import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
 import { gatherFacts, nameFiles } from './facts.ts';
+import { removeShim } from './shim.ts';
+import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
 import { thisProcess } from './this-process.ts';
 
 /** How another program takes back the addresses of an attachment; undefined where it gave none. */
@@ -47,10 +48,15 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   if (owner.kind === 'lxc')
     forgetParent(owner.name, record.rebuilt ? {} : { children: links.map(({ container }) => container) });
   if (giveElsewhere?.beforeLink) await attempt(giveElsewhere.give);
+  if (record.shim) removeShim(how.exec, record.shim, id);
   const masquerade = giveMarks({ ...record, interfaces });
   const facts = gatherFacts(how.exec, owner, [], { interfaces });
   const domains = record.rebuilt ? filesIn(`${RUN}/names`) : domainsOf(interfaces);
-  for (const path of [...nameFiles(owner, interfaces), ...domains.map((domain) => namesFile(domain, owner)), ...(record.files ?? [])])
+  for (const path of [
+    ...nameFiles(owner, interfaces),
+    ...domains.map((domain) => namesFile(domain, owner)),
+    ...(record.files ?? []),
+  ])
     facts.files[path] ??= readText(path);
   const steps = planDetach({ record: { ...record, interfaces }, masquerade, forGood, domains }, facts);
   // A namespace that has gone took its interfaces along.
@@ -95,9 +101,6 @@ function guessed({ owner, interfaces }: AttachmentRecord): Interface[] {
   return [{ ...base, driver: 'bridge', hostLink }, ...interfaces.slice(1)];
 }
 
-/** The CNI network name of what `nethooks attach` made, as its interfaces are named after it. */
-export const ATTACHED = 'attach';
-
 /** Removes what leads to addresses whose owner does not know what it had. */
 async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[]): Promise<void> {
   const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
@@ -111,7 +114,8 @@ async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[
 /** Does something with the connected namespace open, where it is still there. */
 export async function withNamespace<T>(how: Applying, life: Life, use: (how: Applying) => Promise<T>): Promise<T> {
   const path = life === null ? null : 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
-  const there = life !== null && path !== null && ('netns' in life ? namespaceAt(path) === life.namespace : isAlive({ life }));
+  const there =
+    life !== null && path !== null && ('netns' in life ? namespaceAt(path) === life.namespace : isAlive({ life }));
   if (!there || path === null) return use(how);
   const fd = openSync(path, 'r');
   try {
@@ -120,4 +124,3 @@ export async function withNamespace<T>(how: Applying, life: Life, use: (how: App
     closeSync(fd);
   }
 }
-

@@ -19,7 +19,11 @@ export function gatherFacts(
   exec: Exec,
   owner: Owner,
   bridges: readonly { name: string; addresses: boolean }[],
-  { interfaces = [], files = null, written }: { interfaces?: readonly Interface[]; files?: AttachmentSpec['files']; written?: WrittenFiles | undefined } = {},
+  {
+    interfaces = [],
+    files = null,
+    written,
+  }: { interfaces?: readonly Interface[]; files?: AttachmentSpec['files']; written?: WrittenFiles | undefined } = {},
 ): AttachmentFacts {
   return {
     bridges: Object.fromEntries(bridges.map(({ name, addresses }) => [name, bridgeFact(exec, name, addresses)])),

@@ -3,6 +3,7 @@ import { holderIdOf, type Interface } from '../model/attachment.ts';
 import { linkEnvironmentPath, optionsCache } from '../model/paths.ts';
 import { reservationFile } from '../plan/attachment/names.ts';
 import { releaseAddress, storeOf } from '../store/addresses.ts';
+import { forgetAliases } from '../store/aliases.ts';
 import { readContainer, readKept, removeKept } from '../store/records.ts';
 import type { Applying } from '../system/apply.ts';
 import { removeFile } from '../system/files.ts';
@@ -17,12 +18,12 @@ export async function forget(how: Applying, container: string): Promise<void> {
   if (interfaces.length > 0) await relinkParents(how, container, { gone: true });
   const owner = { kind: 'lxc' as const, name: container };
   const all = [...interfaces, ...(record?.interfaces ?? [])];
-  for (const { network, ifname } of all)
-    if (network !== null) removeFile(reservationFile(network, owner, ifname));
+  for (const { network, ifname } of all) if (network !== null) removeFile(reservationFile(network, owner, ifname));
   // Whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(all.flatMap((one) => one.store?.network ?? [])))
     releaseAddress(storeOf(network), { id: holderIdOf(owner) });
   removeKept(container);
+  forgetAliases(container);
   for (const path of [optionsCache(container), linkEnvironmentPath(container)]) removeFile(path);
 }
 
@@ -34,6 +35,8 @@ export function releaseFormer(container: string, before: readonly Interface[], n
     if (!same && old.network !== null) removeFile(reservationFile(old.network, owner, old.ifname));
     for (const address of old.addresses.filter((one) => !same?.addresses.includes(one)))
       if (old.store)
-        releaseAddress(old.store, { id: holderIdOf(owner), ifname: old.ifname }, address.split('/')[0], { search: false });
+        releaseAddress(old.store, { id: holderIdOf(owner), ifname: old.ifname }, address.split('/')[0], {
+          search: false,
+        });
   }
 }

@@ -118,7 +118,9 @@ function owns({ names, interfaces, policy }: AttachmentRecord, { register, key }
 
 /** Hosts files of names, and reservations in DHCP. */
 const listFiles = (): string[] => [
-  ...filesIn(`${RUN}/names`).flatMap((domain) => filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`)),
+  ...filesIn(`${RUN}/names`).flatMap((domain) =>
+    filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`),
+  ),
   ...filesIn(`${RUN}/dnsmasq`).flatMap((network) =>
     filesIn(`${RUN}/dnsmasq/${network}/dhcp-hosts`).map((file) => `${RUN}/dnsmasq/${network}/dhcp-hosts/${file}`),
   ),
@@ -131,14 +133,19 @@ function isOwnedFile(path: string, live: readonly AttachmentRecord[], kept: Read
     interfaces.some(({ ifname }) => `${name}.${ifname}` === file);
   return (
     [...kept].some(reserved) ||
-    live.some(({ owner, interfaces }) => owner.kind === 'lxc' && reserved([owner.name, { interfaces, publish: [], exposed: [] }]))
+    live.some(
+      ({ owner, interfaces }) =>
+        owner.kind === 'lxc' && reserved([owner.name, { interfaces, publish: [], exposed: [] }]),
+    )
   );
 }
 
 function staleElements(sets: Record<string, string[]>, live: readonly AttachmentRecord[]): PolicyElements {
   const present = mapElements((name) => sets[name] ?? []);
   const wanted = elementsOf(...live.flatMap(({ policy }) => policy ?? []));
-  const unsure = live.filter((record) => record.rebuilt).flatMap(({ interfaces }) => interfaces.flatMap((one) => one.addresses.map(bare)));
+  const unsure = live
+    .filter((record) => record.rebuilt)
+    .flatMap(({ interfaces }) => interfaces.flatMap((one) => one.addresses.map(bare)));
   return subtractElements(subtractElements(present, wanted), elementsAbout(unsure, sets));
 }
 
@@ -155,7 +162,9 @@ const containerOf = ({ id }: Holder): string | null => /^lxc-(.+)$/.exec(id)?.[1
 function vanished(kept: ReadonlyMap<string, KeptRecord>, held: readonly Held[], live: readonly AttachmentRecord[]) {
   const running = new Set(live.flatMap(({ owner }) => (owner.kind === 'lxc' ? [owner.name] : [])));
   const young = new Set(
-    held.flatMap(({ holder, reservedAt }) => (Date.now() - reservedAt < STARTING_MS ? (containerOf(holder) ?? []) : [])),
+    held.flatMap(({ holder, reservedAt }) =>
+      Date.now() - reservedAt < STARTING_MS ? (containerOf(holder) ?? []) : [],
+    ),
   );
   const names = new Set([...kept.keys(), ...held.flatMap(({ holder }) => containerOf(holder) ?? [])]);
   return [...names]
@@ -186,13 +195,19 @@ function isStale(
 ): boolean {
   const container = containerOf(holder);
   const known = [...byId.values()].some(
-    ({ owner, interfaces }) => holderIdOf(owner) === holder.id && interfaces.some(({ ifname }) => ifname === holder.ifname),
+    ({ owner, interfaces }) =>
+      holderIdOf(owner) === holder.id && interfaces.some(({ ifname }) => ifname === holder.ifname),
   );
   if (container === null) return !known && reservedAt < Date.now() - uptime() * 1000;
   const interfaces = kept.get(container)?.interfaces ?? [];
-  if (interfaces.length === 0 || live.some(({ owner, state }) => holderIdOf(owner) === holder.id && state !== 'attached'))
+  if (
+    interfaces.length === 0 ||
+    live.some(({ owner, state }) => holderIdOf(owner) === holder.id && state !== 'attached')
+  )
     return false;
-  return !interfaces.some((one) => one.store?.network === store.network && one.addresses.some((own) => bare(own) === address));
+  return !interfaces.some(
+    (one) => one.store?.network === store.network && one.addresses.some((own) => bare(own) === address),
+  );
 }
 
 /**
@@ -222,7 +237,8 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
   for (const { register, key, holder } of garbage.entries)
     await attempt(key, () => (holder === null ? removeFile(`${RUN}/${register}/${key}`) : give(register, key, holder)));
   for (const path of garbage.files) await attempt(path, () => removeFile(path));
-  for (const { parent, child } of garbage.links) await attempt(parent, () => forgetParent(parent, { children: [child] }));
+  for (const { parent, child } of garbage.links)
+    await attempt(parent, () => forgetParent(parent, { children: [child] }));
   for (const { store, address, holder } of garbage.addresses)
     await attempt(address, () => releaseAddress(store, holder, address, { search: false }));
   return failures;
@@ -230,7 +246,14 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
 
 /** Elements that still nobody owns: a start in between may have come to want one. */
 function stillStale({ elements }: Garbage): { remove: PolicyElements; isEmpty: boolean } {
-  const remove = subtractElements(elements, elementsOf(...listRecords().filter(isLive).flatMap(({ policy }) => policy ?? [])));
+  const remove = subtractElements(
+    elements,
+    elementsOf(
+      ...listRecords()
+        .filter(isLive)
+        .flatMap(({ policy }) => policy ?? []),
+    ),
+  );
   return { remove, isEmpty: Object.values(remove).every((list) => list.length === 0) };
 }
 

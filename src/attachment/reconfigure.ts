@@ -1,11 +1,10 @@
 /** Brings a running LXC container from what it has to what its options say now: exactly the difference. */
 import type { AttachmentRecord } from '../model/attachment.ts';
-import { isEmptyPolicy, type Policy } from '../model/policy.ts';
 import { NIC_DEFAULTS } from '../model/container-options.ts';
+import { isEmptyPolicy, NO_POLICY, type Policy } from '../model/policy.ts';
 import type { Step } from '../model/step.ts';
 import { namesOf, planContainerFiles, planNames, type Taken } from '../plan/attachment/attach.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
-import { NO_POLICY } from '../model/policy.ts';
 import { forgetParent } from '../store/links.ts';
 import { releasePorts, samePort } from '../store/ports.ts';
 import { readKept, writeKeptFiles, writeRecord } from '../store/records.ts';
@@ -81,7 +80,11 @@ export async function refreshNames(
   giveNames(record, after.names);
   const granted = takeNames(null, after, how.log);
   writeRecord(after);
-  const facts = gatherFacts(how.exec, owner, [], { interfaces, files: spec.files, written: readKept(owner.name).written });
+  const facts = gatherFacts(how.exec, owner, [], {
+    interfaces,
+    files: spec.files,
+    written: readKept(owner.name).written,
+  });
   const taken: Pick<Taken, 'links'> = { links };
   const { steps, warnings } = planContainerFiles(spec, taken, interfaces, facts);
   for (const warning of warnings) how.log(warning);
@@ -116,4 +119,3 @@ async function withMtu(how: Applying, record: AttachmentRecord, spec: Attachment
   if (commands.length > 0) await applySteps(how, [{ kind: 'ip', commands, undo: [], where: 'namespace' }]);
   return { ...record, interfaces };
 }
-

@@ -27,7 +27,11 @@ export async function relinkParents(how: Applying, child: string, { gone }: { go
  * @returns the record as it is then
  * @throws NethooksError when the kernel refuses: all is as before then
  */
-export async function changePolicy(how: Applying, record: AttachmentRecord, after: Policy | null): Promise<AttachmentRecord> {
+export async function changePolicy(
+  how: Applying,
+  record: AttachmentRecord,
+  after: Policy | null,
+): Promise<AttachmentRecord> {
   const networks = [...new Set([after?.network, record.policy?.network].flatMap((name) => name ?? []))];
   const bridges = networks.map((name) => ({ name, addresses: false }));
   const facts = gatherFacts(how.exec, record.owner, bridges);

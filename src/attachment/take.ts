@@ -1,21 +1,22 @@
 /** What an attachment takes from the store: addresses, host ports, names. Each is its own from then on, and goes back on failure. */
+
+import { NethooksError } from '../errors.ts';
+import { bare, type Cidr, contains, isV6 } from '../model/address.ts';
 import {
+  type AddressStore,
   type AttachmentRecord,
   attachmentId,
-  type AddressStore,
   holderIdOf,
   type Interface,
   ipv4Of,
   showOwner,
 } from '../model/attachment.ts';
 import type { LinkOption } from '../model/container-options.ts';
-import { bare, isV6 } from '../model/address.ts';
-import { NethooksError } from '../errors.ts';
 import type { Link, Published } from '../model/policy.ts';
-import { domainsOf } from '../plan/attachment/names.ts';
 import { linkTo, type Place } from '../plan/attachment/link.ts';
+import { domainsOf } from '../plan/attachment/names.ts';
 import type { AddressSet, AttachmentSpec, InterfaceSpec, Placed } from '../plan/attachment/spec.ts';
-import { contains, type Cidr } from '../model/address.ts';
+import { defaultRoutes } from '../plan/attachment/wiring.ts';
 import { Exhausted, releaseAddress, reserveAddress } from '../store/addresses.ts';
 import { forgetParent, watchChild } from '../store/links.ts';
 import { releasePorts, reservePorts } from '../store/ports.ts';
@@ -69,18 +70,18 @@ export async function takeAddresses(
     if (!range) throw new NethooksError(`address ${address}: not in a subnet of ${store.network}`);
     ips.push({ address: `${address}/${range.prefix}`, gateway: range.gateway });
   }
-  return { spec, ips, routes };
+  const isDefault = ({ dst }: { dst: string }): boolean => /^(0\.0\.0\.0|::)\/0$/.test(dst);
+  const added = addressing.defaultRoute && !routes.some(isDefault) ? defaultRoutes(ips) : [];
+  return { spec, ips, routes: [...routes, ...added] };
 }
 
 const inSet = ({ ranges }: AddressSet, address: string): boolean =>
   ranges.some(({ gateway, prefix }) => contains(`${gateway}/${prefix}`, address));
 
 /** Gives back all addresses that its interfaces hold. Those whose addresses are known are not searched for. */
-export function giveAddresses(
-  { owner }: Pick<AttachmentRecord, 'owner'>,
-  interfaces: readonly Interface[],
-): void {
-  for (const { store, addresses, ifname } of interfaces) if (store) giveFrom(store, holderIdOf(owner), ifname, addresses);
+export function giveAddresses({ owner }: Pick<AttachmentRecord, 'owner'>, interfaces: readonly Interface[]): void {
+  for (const { store, addresses, ifname } of interfaces)
+    if (store) giveFrom(store, holderIdOf(owner), ifname, addresses);
 }
 
 function giveFrom(store: AddressStore, id: string, ifname: string, addresses: readonly Cidr[]): void {
@@ -160,7 +161,9 @@ export function takeNames(
         const key = `${domain}/${name}`;
         const { holder, fresh } = take('claims', key, id);
         if (holder !== null)
-          log(`the name ${name}.${domain} is held by ${showOwner(holder)}: ${showOwner(id)} does not get it while that runs`);
+          log(
+            `the name ${name}.${domain} is held by ${showOwner(holder)}: ${showOwner(id)} does not get it while that runs`,
+          );
         else if (fresh) taken.push(key);
         return holder === null;
       }),
@@ -192,13 +195,18 @@ export function takeMarks(transaction: Transaction, { owner, interfaces, policy 
   for (const { network, mac } of interfaces) {
     if (network === null || mac === '') continue;
     const { holder } = take('macs', `${network}/${mac}`, id);
-    if (holder !== null) log(`${showOwner(holder)} has MAC ${mac} on ${network} too: one of the two will not be reached`);
+    if (holder !== null)
+      log(`${showOwner(holder)} has MAC ${mac} on ${network} too: one of the two will not be reached`);
   }
   transaction.did('marks', () => giveMarks({ owner, interfaces, policy }));
 }
 
 /** @returns the masqueraded addresses that were its own until now */
-export function giveMarks({ owner, interfaces, policy }: Pick<AttachmentRecord, 'owner' | 'interfaces' | 'policy'>): Cidr[] {
+export function giveMarks({
+  owner,
+  interfaces,
+  policy,
+}: Pick<AttachmentRecord, 'owner' | 'interfaces' | 'policy'>): Cidr[] {
   const id = attachmentId(owner);
   for (const { network, mac } of interfaces) if (network !== null && mac !== '') give('macs', `${network}/${mac}`, id);
   return (policy?.masquerade ?? []).filter((address) => give('masquerade', bare(address), id));

@@ -22,8 +22,12 @@ export async function sweepOnce(how: Applying): Promise<boolean> {
     if (lastSweep() >= asked) return true;
     const { collect, findGarbage } = await import('../attachment/gc.ts');
     const { giveElsewhere } = await import('./cni/elsewhere.ts');
-    const garbage = findGarbage(how, readHostRecord().networks.map(({ name }) => name));
-    for (const line of await collect({ exec: how.exec, log: how.log, wait: how.wait }, garbage, giveElsewhere)) how.log(line);
+    const garbage = findGarbage(
+      how,
+      readHostRecord().networks.map(({ name }) => name),
+    );
+    for (const line of await collect({ exec: how.exec, log: how.log, wait: how.wait }, garbage, giveElsewhere))
+      how.log(line);
     writeAtomically(ANSWER, '');
     return true;
   } finally {

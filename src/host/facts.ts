@@ -2,9 +2,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { NethooksError } from '../errors.ts';
-import { toAddress } from '../model/address.ts';
 import type { NetworkConfig } from '../model/config.ts';
-import type { HostFacts, LinkFact, RouteFact } from '../model/facts.ts';
+import type { HostFacts, LinkFact } from '../model/facts.ts';
 import { DNSMASQ_RELOADS, LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
@@ -13,6 +12,7 @@ import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
 import { resolverFact } from '../system/resolver.ts';
+import { readRoutes } from '../system/routes.ts';
 
 /**
  * @param wanted networks that are to be up
@@ -40,7 +40,9 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
-    files: Object.fromEntries([UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS].map((path) => [path, readText(path)])),
+    files: Object.fromEntries(
+      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS].map((path) => [path, readText(path)]),
+    ),
     dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
@@ -108,27 +110,6 @@ function readLocalnet(links: LinkFact[]): HostFacts['localnet'] {
   const isOn = (name: string) => readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1';
   const bridges = links.filter(({ kind }) => kind === 'bridge').map(({ name }) => name);
   return { on: bridges.filter(isOn), noted: filesIn(dirname(localnetNote('-'))) };
-}
-
-/**
- * The main table from /proc/net/route, whose numbers are little-endian hexadecimal (proc(5)): no process needed. Routes wider than
- * a /8 say where the rest of the world is (a VPN halves 0.0.0.0/0), not that a subnet is in use.
- */
-export function readRoutes(): { routes: RouteFact[]; defaultDevice: string | null } {
-  const address = (hex: string): number => Number.parseInt((hex.match(/../g) ?? []).reverse().join(''), 16);
-  const all = readFileSync('/proc/net/route', 'utf8')
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [device, destination, , , , , , mask] = line.split('\t');
-      if (!device || !destination || !mask) return [];
-      const prefix = address(mask).toString(2).replaceAll('0', '').length;
-      return [{ device, prefix, destination: `${toAddress(address(destination))}/${prefix}` }];
-    });
-  return {
-    routes: all.filter(({ prefix }) => prefix >= 8).map(({ device, destination }) => ({ device, destination })),
-    defaultDevice: all.find(({ prefix }) => prefix === 0)?.device ?? null,
-  };
 }
 
 type Rules = Pick<HostFacts, 'nft' | 'iptables'>;

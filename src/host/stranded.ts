@@ -1,6 +1,6 @@
 /** Containers that run with an address of an earlier configuration. */
 import { contains } from '../model/address.ts';
-import { ipv4Of, showOwner, attachmentId } from '../model/attachment.ts';
+import { attachmentId, ipv4Of, showOwner } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
 import { isAlive, listRecords } from '../store/records.ts';
 

@@ -77,6 +77,13 @@ export function word(address: string): string {
 /** An address without its prefix length. */
 export const bare = (address: string): string => word(address).split('/')[0] as string;
 
+/** An address, with or without prefix length, as everybody writes it. What is no address stays as it is. */
+export function canonicalCidr(address: string): string {
+  const [text = '', ...prefix] = address.split('/');
+  const ip = parseIp(text);
+  return ip ? [formatIp(ip), ...prefix].join('/') : address;
+}
+
 /** The subnet of one address alone. */
 export const hostCidr = (address: string): Cidr => `${bare(address)}/${isV6(address) ? 128 : 32}`;
 

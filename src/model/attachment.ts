@@ -42,12 +42,13 @@ export const showOwner = (id: string): string => {
   const owner = ownerOf(id);
   if (owner === null) return id;
   if (owner.kind === 'lxc') return `container ${owner.name}`;
-  return owner.kind === 'attach' ? owner.id.replace(/^attached\.[a-z]+\./, '') : `${owner.id} (CNI network ${owner.network})`;
+  return owner.kind === 'attach'
+    ? owner.id.replace(/^attached\.[a-z]+\./, '')
+    : `${owner.id} (CNI network ${owner.network})`;
 };
 
 /** The name of an attachment's file in directories that other programs read (hosts(5) files, DHCP reservations). */
-export const fileNameOf = (owner: Owner): string =>
-  owner.kind === 'lxc' ? owner.name : `${owner.id}:${owner.ifname}`;
+export const fileNameOf = (owner: Owner): string => (owner.kind === 'lxc' ? owner.name : `${owner.id}:${owner.ifname}`);
 
 /** How an interface is made: `none` by somebody else (LXC, another plugin), `peer` as one end of a pair between two containers. */
 export type DriverName = 'none' | 'bridge' | 'ptp' | 'macvlan' | 'ipvlan' | 'peer';
@@ -89,8 +90,8 @@ export interface Interface {
 
 /** What tells whether the connected namespace is still there. Null: a record that was rebuilt does not know, so it is taken for alive. */
 export type Life =
-  | { pid: number; /** proc(5), starttime */ started: string | null }
-  | { /** Path. */ netns: string; /** Device and inode. */ namespace: string }
+  | { pid: number /** proc(5), starttime */; started: string | null }
+  | { /** Path. */ netns: string /** Device and inode. */; namespace: string }
   | null;
 
 /** Names that it is to answer to, in the domains of its interfaces. */
@@ -129,7 +130,7 @@ export interface AttachmentRecord {
   /** The CNI result, for CHECK and for whoever asks again. */
   result?: unknown;
   /** The host's own interface beside a macvlan one, to reach it; shared by all on that master. */
-  shim?: { link: string; /** Without prefix length. */ addresses: string[] };
+  shim?: { link: string /** Without prefix length. */; addresses: string[] };
   /** The id of the attachment at the other end of a pair between two containers: one goes with the other. */
   peer?: string;
   /** Files of ours outside the container that go with it. */

@@ -11,10 +11,10 @@
  */
 
 import { NethooksError } from '../errors.ts';
-import type { AddressStore } from '../model/attachment.ts';
-import { filesIn } from '../system/files.ts';
 import { formatIp, type Ip, isAddress, parseIp } from '../model/address.ts';
+import type { AddressStore } from '../model/attachment.ts';
 import type { AddressRange } from '../model/config.ts';
+import { filesIn } from '../system/files.ts';
 import {
   addressFiles,
   type Holder,

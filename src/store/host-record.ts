@@ -13,7 +13,10 @@ export function readHostRecord(): HostRecord {
   if (found.state === 'found') return { ...EMPTY_RECORD, ...found.value };
   if (found.state === 'missing') return EMPTY_RECORD;
   setAside(HOST_RECORD);
-  logHook('record', `${HOST_RECORD} could not be read: it is ${HOST_RECORD}.broken now, and was made anew from what is known`);
+  logHook(
+    'record',
+    `${HOST_RECORD} could not be read: it is ${HOST_RECORD}.broken now, and was made anew from what is known`,
+  );
   const record = rebuilt();
   writeHostRecord(record);
   return record;

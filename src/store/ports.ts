@@ -9,11 +9,11 @@ import { RUN } from '../model/paths.ts';
 import type { Published } from '../model/policy.ts';
 import { each, type PortRange, type Protocol } from '../model/ports.ts';
 import { collide, showHostPort, type Wanted } from '../plan/attachment/publish.ts';
-import { Exhausted } from './addresses.ts';
-import { sleep } from '../system/sleep.ts';
 import { filesIn } from '../system/files.ts';
 import { boundSockets, ownersOf, type Socket } from '../system/listeners.ts';
 import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
+import { sleep } from '../system/sleep.ts';
+import { Exhausted } from './addresses.ts';
 
 export const PORTS_DIR = `${RUN}/ports`;
 
@@ -210,9 +210,7 @@ class Claims {
     const process = socket && (ownersOf(new Set([socket.inode])).get(socket.inode) ?? 'an unknown process');
     const container = this.owner(port) ?? holderAt(this.directory, port);
     const who = process ?? (container === null ? 'somebody else' : showOwner(container));
-    return new Exhausted(
-      `${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free`,
-    );
+    return new Exhausted(`${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free`);
   }
 }
 

@@ -2,7 +2,7 @@
  * The record of every attachment, in /run while it exists, and what LXC's containers keep in /var. One reader for all of them: a
  * broken file is set aside, and what can be known takes its place, so that nobody is refused because of it.
  */
-import { rmSync, rmdirSync, statSync } from 'node:fs';
+import { rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isV6 } from '../model/address.ts';
 import {
@@ -131,7 +131,10 @@ export function readKeptIfThere(container: string): KeptRecord | null {
   if (found.state === 'found') return current(found.value);
   if (found.state === 'missing') return null;
   setAside(path);
-  logHook(`lxc/${container}`, `${path} could not be read: it is ${path}.broken now, and was made anew from what is known`);
+  logHook(
+    `lxc/${container}`,
+    `${path} could not be read: it is ${path}.broken now, and was made anew from what is known`,
+  );
   const kept = { ...NOTHING_KEPT, interfaces: heldInterfaces({ kind: 'lxc', name: container }) };
   writeAtomically(path, JSON.stringify(kept));
   return kept;

@@ -142,7 +142,9 @@ async function carryOut(how: Applying, steps: Step[], { stop }: { stop: boolean 
 function throwFirst(failures: ReadonlyMap<Step, unknown>): void {
   const [cause] = failures.values();
   if (cause === undefined) return;
-  throw cause instanceof NethooksError ? cause : new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
+  throw cause instanceof NethooksError
+    ? cause
+    : new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
 }
 
 /**

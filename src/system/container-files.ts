@@ -47,8 +47,7 @@ function writeHostname(
   root: string,
   { name, pid, files, before }: ContainerFilesStep,
 ): string | null | undefined {
-  const write = (text: string): void =>
-    report(log, 'hostname', writeBelowRoot(root, ['etc'], 'hostname', text));
+  const write = (text: string): void => report(log, 'hostname', writeBelowRoot(root, ['etc'], 'hostname', text));
   const earlier = before?.hostname;
   if (files.hostname === null) {
     // Where there was none, what LXC calls it by itself.

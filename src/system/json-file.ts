@@ -16,7 +16,9 @@ export function readJson<T>(path: string, isValid: (value: T) => boolean): Found
   if (text === null) return { state: 'missing' };
   try {
     const value = JSON.parse(text) as T;
-    return typeof value === 'object' && value !== null && isValid(value) ? { state: 'found', value } : { state: 'broken' };
+    return typeof value === 'object' && value !== null && isValid(value)
+      ? { state: 'found', value }
+      : { state: 'broken' };
   } catch {
     return { state: 'broken' };
   }

@@ -187,7 +187,8 @@ function readEntries(directory: string) {
   try {
     return readdirSync(directory, { withFileTypes: true });
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return []; // nothing was ever reserved
+    // Nothing was ever reserved; or the configured directory is a file, and nothing can be.
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
     throw error;
   }
 }

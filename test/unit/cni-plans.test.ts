@@ -31,6 +31,9 @@ describe('the lines for ip -batch', () => {
       'link add name veth1 address fe:00:00:00:00:01 mtu 1400 up master br0 type veth peer name eth0 address 02:00:00:00:00:01 mtu 1400 netns /proc/self/fd/3',
       'link set dev veth1 type bridge_slave hairpin on',
     ]);
+    expect(vethCommands({ ...wiring, bridgeMac: '0a:00:00:00:00:01' })[0]).toBe(
+      'link set dev br0 address 0a:00:00:00:00:01',
+    );
   });
 
   it('make an interface on another', () => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { parseConf } from '../../src/frontend/cni/conf.ts';
 import { CniError, renderError } from '../../src/frontend/cni/error.ts';
+import { leftoverOf } from '../../src/frontend/cni/leftover.ts';
 import { parseHostLocal } from '../../src/frontend/cni/ranges.ts';
-import { parseArgs, parseCommand, parseRequest } from '../../src/frontend/cni/request.ts';
+import { parseArgs, parseCommand, parseRequest, validAttachments } from '../../src/frontend/cni/request.ts';
 import { parseResult, type Result, renderResult } from '../../src/frontend/cni/result.ts';
 import { VERSIONS, versionReport } from '../../src/frontend/cni/versions.ts';
 
@@ -94,6 +95,15 @@ describe('a request', () => {
         { '1.1.0': ['CHECK', 'GC', 'STATUS'], '1.0.0': ['CHECK'], '0.4.0': ['CHECK'] }[version as string] ?? [];
       expect(allowed, version).toEqual(expected);
     }
+  });
+
+  it('for GC names what is to stay; null is an empty list, as libcni sends it', () => {
+    const named = (value: unknown) => validAttachments({ 'cni.dev/valid-attachments': value });
+    expect(named(null)).toEqual([]);
+    expect(named([])).toEqual([]);
+    expect(named([{ containerID: 'a', ifname: 'eth0' }])).toEqual([{ containerID: 'a', ifname: 'eth0' }]);
+    for (const value of [undefined, {}, 'x', [null], [{ ifname: 'eth0' }]])
+      expect(failureOf(() => named(value))[0]).toBe(7);
   });
 
   it('names a command that there is', () => {
@@ -257,6 +267,58 @@ describe('the kind', () => {
       dns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
       publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
+  });
+});
+
+describe('the MAC', () => {
+  const mac = (last: number) => `02:00:00:00:00:0${last}`;
+  const conf = { type: 'nethooks', name: 'net', network: 'br0' };
+  const wanted = (more: object, args: Record<string, string> = {}) => parseConf({ ...conf, ...more }, args).wantedMac;
+  const cni = { args: { cni: { mac: mac(2) } } };
+
+  it("is the capability's, else that of args.cni, of CNI_ARGS, of the configuration", () => {
+    const all = { mac: mac(4), ...cni, runtimeConfig: { mac: mac(1) } };
+    expect(wanted(all, { MAC: mac(3) })).toBe(mac(1));
+    expect(wanted({ ...all, runtimeConfig: { mac: '' } }, { MAC: mac(3) })).toBe(mac(2));
+    expect(wanted({ ...all, runtimeConfig: {}, args: { cni: { mac: '' } } }, { MAC: mac(3) })).toBe(mac(3));
+    expect(wanted({ ...all, runtimeConfig: {}, args: null }, { MAC: '' })).toBe(mac(4));
+    expect(wanted({})).toBeNull();
+  });
+
+  it('is refused when it is none', () => {
+    for (const bad of ['02:00:00:00:00', '02:00:00:00:00:0g', 5])
+      expect(failureOf(() => wanted({ args: { cni: { mac: bad } } }))[0]).toBe(7);
+  });
+});
+
+describe('what a DEL without a record goes by', () => {
+  const dataDir = '/var/lib/cni/networks';
+  const store = { dataDir, network: 'net' };
+  const table: [string, Record<string, unknown>, object][] = [
+    ['a network', { network: 'br0', mtu: 1 }, { kind: 'network', store: { dataDir, network: 'br0' }, plugin: null }],
+    ['a network that is no name', { network: '../x' }, { kind: 'network', store: null, plugin: null }],
+    [
+      'host-local without a subnet',
+      { bridge: 'b', vlan: 5, ipam: { type: 'host-local' } },
+      { kind: 'bridge', store, plugin: null },
+    ],
+    [
+      'another directory',
+      { ipam: { type: 'nethooks', dataDir: '/srv' } },
+      { kind: 'ptp', store: { ...store, dataDir: '/srv' }, plugin: null },
+    ],
+    ['a directory that is none', { ipam: { type: 'host-local', dataDir: 5 } }, { kind: 'ptp', store, plugin: null }],
+    ['another plugin', { bridge: 'b', ipam: { type: '../x' } }, { kind: 'bridge', store: null, plugin: '../x' }],
+    ['ipam that is text', { bridge: 'b', ipam: 'host-local' }, { kind: 'bridge', store: null, plugin: null }],
+    ['nothing', {}, { kind: null, store: null, plugin: null }],
+  ];
+  it.each(table)('%s', (_what, conf, expected) => {
+    expect(leftoverOf({ type: 'nethooks', ...conf }, 'net')).toEqual(expected);
+  });
+
+  it('no CNI_ARGS, whatever is wrong with them', () => {
+    for (const CNI_ARGS of ['FOO=1', 'FOO', 'IP=x'])
+      expect(parseRequest('DEL', { ...ENV, CNI_ARGS }, CONF).args).toEqual({});
   });
 });
 

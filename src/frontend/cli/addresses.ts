@@ -2,11 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isIPv4, toNumber } from '../../model/address.ts';
+import { holderIdOf } from '../../model/attachment.ts';
 import { DEFAULT_DATA_DIR, listAddresses } from '../../store/addresses.ts';
-import { isAlive, listAttachments } from '../../store/attachments.ts';
-import { readRunning } from '../../store/container.ts';
+import { isAlive, listRecords, readContainer } from '../../store/records.ts';
 import { filesIn, readText } from '../../system/files.ts';
-import { isAlive as isRunning } from '../../system/process.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
@@ -39,7 +38,11 @@ export async function addresses(names: string[], { json }: { json?: boolean }): 
 }
 
 function reports(): StoreReport[] {
-  const attachments = new Map(listAttachments().map((record) => [`${record.id} ${record.ifname}`, record]));
+  const attachments = new Map(
+    listRecords().flatMap((record) =>
+      record.interfaces.map(({ ifname }) => [`${holderIdOf(record.owner)} ${ifname}`, record] as const),
+    ),
+  );
   return filesIn(DEFAULT_DATA_DIR)
     .sort()
     .map((network) => {
@@ -65,8 +68,8 @@ function reports(): StoreReport[] {
 function stateOf(id: string): HeldAddress['state'] {
   const name = /^lxc-(.+)$/.exec(id)?.[1];
   if (name === undefined) return 'unknown';
-  const running = readRunning(name);
-  if (running && isRunning(running)) return 'live';
+  const running = readContainer(name);
+  if (running && isAlive(running)) return 'live';
   return existsSync(`/var/lib/lxc/${name}`) ? 'stopped' : 'stale';
 }
 

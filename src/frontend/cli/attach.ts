@@ -70,8 +70,8 @@ export async function detach(word: string, options: { ifname?: string }): Promis
       `${word}: nothing is attached${options.ifname === undefined ? '' : ` as ${options.ifname}`}`,
     );
   await readable(() => detachAll(context(), records));
-  for (const { ifname, result } of records)
-    console.log(`${word}: ${ifname} ${result?.ips.map(({ address }) => address).join(' ') ?? ''} is gone`);
+  for (const { interfaces } of records)
+    for (const { ifname, addresses } of interfaces) console.log(`${word}: ${ifname} ${addresses.join(' ')} is gone`);
   return EXIT.ok;
 }
 

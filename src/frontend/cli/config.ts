@@ -5,13 +5,14 @@ import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
 import { defaultRanges } from '../../config/resolve.ts';
 import { NethooksError } from '../../errors.ts';
-import { readLinks, readRoutes } from '../../host/facts.ts';
+import { readLinks } from '../../host/facts.ts';
 import type { Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
 import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
 import { fill } from '../../plan/template.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
+import { readRoutes } from '../../system/routes.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 

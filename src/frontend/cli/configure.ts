@@ -1,21 +1,27 @@
 /** `nethooks configure`: a container's options and its place on a network, in its files and, while it runs, in the kernel. */
 
-import { reconfigure, retellParents } from '../../attachment/reconfigure.ts';
+import { withNamespace } from '../../attachment/detach.ts';
+import { reconfigure } from '../../attachment/reconfigure.ts';
 import { currentConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
+import { bare } from '../../model/address.ts';
+import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
 import type { Step } from '../../model/step.ts';
-import type { Attachment } from '../../plan/attachment/interfaces.ts';
-import { type ContainerRecord, readRunning } from '../../store/container.ts';
+import { ownNames } from '../../plan/attachment/names.ts';
+import { noteAliases } from '../../store/aliases.ts';
+import { isAlive, readContainer } from '../../store/records.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
-import { isAlive } from '../../system/process.ts';
 import { type Mode, parseMode } from '../lxc/adopt.ts';
 import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
+import { specOf } from '../lxc/spec.ts';
+import { refreshParents } from '../lxc/start.ts';
+import { sweepOnce } from '../sweep.ts';
 import { flagWords, withoutKeys } from './container-options.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
@@ -115,7 +121,7 @@ async function carryOut(
   dryRun: boolean,
 ): Promise<Outcome> {
   const warnings = overridden.map((key) => `${key}: its hook line says it too, which goes before: change it there`);
-  const record = readRunning(name);
+  const record = readContainer(name);
   const running = record !== null && isAlive(record) ? record : null;
   const later = running === null ? [] : atNextStart(running, { joining });
   warnings.push(...later);
@@ -127,11 +133,16 @@ async function carryOut(
   };
   if (dryRun) return outcome;
   await applySteps(how, steps);
-  if (running === null) return outcome;
+  noteAliases(name, ownNames(name, options.aliases));
+  if (running?.life == null || !('pid' in running.life)) return outcome;
+  const { life, configFile = null, words = [] } = running;
   try {
-    const telling = { exec: how.exec, log: (line: string) => void warnings.push(line) };
-    reconfigure(telling, config, running, options);
-    await retellParents(telling, config, name);
+    const spec = specOf(config, { name, pid: life.pid, configFile, words, options, joining });
+    const telling = { ...how, log: (line: string) => void warnings.push(line) };
+    await withNamespace(telling, life, async (inside) => {
+      await reconfigure(inside, running, spec, () => sweepOnce(inside));
+    });
+    await refreshParents(telling, config, name);
   } catch (error) {
     await applySteps(how, steps.map(inverted).reverse());
     throw error;
@@ -143,19 +154,20 @@ const inverted = (step: Step): Step =>
   step.kind === 'file' ? { ...step, before: step.content, content: step.before } : step;
 
 /** What a running container keeps until it is started anew. */
-function atNextStart({ attachments }: ContainerRecord, { joining }: Pick<Configured, 'joining'>): string[] {
+function atNextStart({ interfaces }: AttachmentRecord, { joining }: Pick<Configured, 'joining'>): string[] {
   const later = (what: string): string[] => [`${what} takes effect at its next start`];
   const moved =
-    joining.length !== attachments.length ||
-    joining.some(({ network }, index) => network.name !== attachments[index]?.network);
+    joining.length !== interfaces.length ||
+    joining.some(({ network }, index) => network.name !== interfaces[index]?.network);
   if (moved) return later('its network');
-  const changed = (attachment: Attachment, index: number): boolean => {
+  const changed = (one: Interface, index: number): boolean => {
     const { wanted = null, options } = joining[index] ?? {};
     return (
-      (wanted !== null && wanted !== attachment.address) || (options?.address === 'dhcp') !== (attachment.dhcp === true)
+      (wanted !== null && !one.addresses.some((address) => bare(address) === wanted)) ||
+      (options?.address === 'dhcp') !== (one.dhcp === true)
     );
   };
-  return attachments.some(changed) ? later('its address') : [];
+  return interfaces.some(changed) ? later('its address') : [];
 }
 
 function show(outcomes: Outcome[], { json, dryRun }: ConfigureOptions): void {

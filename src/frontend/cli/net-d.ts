@@ -3,8 +3,8 @@ import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { currentConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
-import { readRoutes } from '../../host/facts.ts';
 import { readText, writeAtomically } from '../../system/files.ts';
+import { readRoutes } from '../../system/routes.ts';
 import {
   DIRECTORIES,
   filesFor,

@@ -3,8 +3,7 @@ import { NethooksError } from '../../errors.ts';
 import type { Published } from '../../model/policy.ts';
 import { type Port, parseExpose, showPort } from '../../model/ports.ts';
 import { showHostPort } from '../../plan/attachment/publish.ts';
-import { readRunning } from '../../store/container.ts';
-import { isAlive } from '../../system/process.ts';
+import { isAlive, readContainer } from '../../store/records.ts';
 import { EXIT } from './exit.ts';
 
 /**
@@ -13,7 +12,7 @@ import { EXIT } from './exit.ts';
  */
 export async function port(name: string, which: string | undefined, { json }: { json?: boolean }): Promise<number> {
   const wanted = which === undefined ? undefined : parseExpose(which);
-  const record = readRunning(name);
+  const record = readContainer(name);
   if (!record || !isAlive(record)) throw new NethooksError(`no container ${name} runs on a network of ours`);
   const all = record.policy?.publish ?? [];
   const found = wanted ? all.filter((one) => wanted.some((port) => same(port, one))) : all;

@@ -7,7 +7,6 @@ import type { Config } from '../../model/config.ts';
 import type { HostWish } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
-import { restoreMasquerade } from '../cni/masquerade.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
 
@@ -31,8 +30,6 @@ export async function up(options: UpOptions): Promise<number> {
   requireRoot('up');
   const exec = execUntil(performance.now() + LIMIT_MS);
   const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
-  // CNI's networks are not in the configuration, but a flush of the rules takes theirs too.
-  restoreMasquerade(exec);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }

@@ -1,171 +1,103 @@
-/** ADD: an interface in the container, its addresses and routes, masquerading, names. */
+/** ADD: an interface in the container, its addresses and routes, masquerading, names, ports. */
 import { closeSync } from 'node:fs';
+import { connect } from '../../attachment/connect.ts';
+import { detach } from '../../attachment/detach.ts';
+import { linkFault } from '../../drivers/driver.ts';
+import type { Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
-import { hostLinkOf } from '../../plan/attachment/wiring.ts';
-import {
-  type AttachmentRecord,
-  isAlive,
-  namespaceAt,
-  readAttachment,
-  removeAttachment,
-  writeAttachment,
-} from '../../store/attachments.ts';
 import { readHostRecord } from '../../store/host-record.ts';
+import { namespaceAt, writeRecord } from '../../store/records.ts';
+import { type Applying, IpError } from '../../system/apply.ts';
 import type { Exec } from '../../system/exec.ts';
-import { ipInside } from '../../system/ip.ts';
+import { readRoutes } from '../../system/routes.ts';
+import { sweepOnce } from '../sweep.ts';
 import type { Conf } from './conf.ts';
-import { del } from './del.ts';
 import { completeDhcp } from './dhcp.ts';
+import { askPlugin, giveElsewhere } from './elsewhere.ts';
 import { CniError, CODE } from './error.ts';
-import { allocate, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
-import { ensureBridge, inside } from './links.ts';
-import { masquerade, unmasquerade } from './masquerade.ts';
-import { dnsOf, namesOf, networkOf, publishNames, removeNames } from './names.ts';
+import { dnsFrom, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
+import { dnsOf, namesOf, networkOf } from './names.ts';
 import type { Entered } from './namespace.ts';
-import { closePorts, openPorts } from './ports.ts';
 import type { Request } from './request.ts';
 import type { Result } from './result.ts';
-import {
-  addressInterface,
-  bridgeWish,
-  describeInterfaces,
-  isStacked,
-  macOfAttachment,
-  makeInterface,
-  removeInterface,
-  type Wire,
-  withGateways,
-} from './wire.ts';
+import { describeInterfaces, ownerOfRequest, specOf } from './spec.ts';
 
 export interface CniContext {
   exec: Exec;
   log: (line: string) => void;
 }
 
-/** What takes back what was done, the oldest first. */
-type Undo = (() => void)[];
-
 /**
  * Connects a container.
  * @param entered its namespace, which is closed in the end
  * @throws CniError, NethooksError; nothing is left then
  */
-export async function add(context: CniContext, request: Request, conf: Conf, entered: Entered): Promise<Result> {
-  const undo: Undo = [];
-  try {
-    return await connect(context, request, conf, entered, undo);
-  } catch (error) {
-    for (const step of undo.reverse()) {
-      try {
-        step();
-      } catch (second) {
-        context.log(`not taken back: ${second instanceof Error ? second.message : second}`);
-      }
-    }
-    throw error;
-  } finally {
-    closeSync(entered.namespace);
-  }
-}
-
-async function connect(
+export async function add(
   context: CniContext,
   request: Request,
   conf: Conf,
-  { namespace, ip }: Entered,
-  undo: Undo,
+  entered: Entered,
+  owner: Owner = ownerOfRequest(request),
 ): Promise<Result> {
-  const { exec } = context;
-  const { networks } = readHostRecord();
-  const network = conf.kind === 'network' ? requireNetwork(conf, networks) : null;
-  const ipam = network ? ipamOfNetwork(network) : ipamOf(request, conf);
-  const record = begin(request, conf, ipam);
-  const before = readAttachment(record);
-  // A container that ended without a DEL, and has come back; one that lives makes this ADD fail, and keeps its record.
-  const earlier = before && isAlive(before) ? before : null;
-  if (before && !earlier) del(context, { ...request, netns: '' });
-  // Written before anything is done: whatever happens to this process, GC finds what it left.
-  if (!earlier) {
-    undo.push(() => removeAttachment(record));
-    writeAttachment(record);
+  const { namespace: fd, ip } = entered;
+  const how: Applying = { ...context, wait: false, namespace: { fd, host: ip.host, inside: ip.inside } };
+  try {
+    return await connectContainer(how, request, conf, owner);
+  } catch (error) {
+    throw asCniError(error, conf, request);
+  } finally {
+    closeSync(fd);
   }
-
-  const take = (): Result => {
-    const { result, undo: back } = allocate(exec, request, conf, ipam);
-    undo.push(back);
-    return withGateways(conf, result);
-  };
-  // Our own addresses come first, as the MAC is made from them; another plugin's may need the interface (dhcp does).
-  const known = ipam.how === 'plugin' ? null : take();
-  const wire: Wire = {
-    exec,
-    request,
-    conf,
-    namespace,
-    ip,
-    hostLink: record.hostLink,
-    bridge: isStacked(conf.kind) || conf.kind === 'ptp' ? null : (conf.network ?? conf.bridge),
-    mac: macOfAttachment(record, conf, known),
-    mtu: conf.mtu ?? (typeof network?.mtu === 'number' ? network.mtu : null),
-  };
-  const link = await makeInterface(wire, known);
-  undo.push(() => removeInterface(exec, record, namespace));
-  const dhcp = ipam.how === 'plugin' && ipam.delegation.type === 'dhcp';
-  if (dhcp) await inside(ipInside(exec, namespace, '-json'), [`link set dev ${request.ifname} up`]);
-  let addressed = known ?? take();
-  if (known === null && conf.kind === 'bridge') ensureBridge(exec, bridgeWish(wire, addressed), link);
-  const addressing = addressInterface(wire, addressed, link);
-  addressing.catch(() => undefined); // it is waited for, unless something else goes wrong before
-  if (dhcp) {
-    await addressing;
-    addressed = await completeDhcp(context, namespace, request.ifname, addressed);
-  }
-
-  if (conf.ipMasq && !isStacked(conf.kind) && !network) {
-    record.masquerade = addressed.ips.map(({ address }) => address);
-    undo.push(() => unmasquerade(exec, record.masquerade, record, true));
-    masquerade(exec, record.masquerade, record);
-  }
-  if (network && (conf.publish.length > 0 || !network.icc)) {
-    undo.push(() => closePorts(context, record));
-    record.policy = openPorts(context, record, network, conf.publish, addressed);
-  }
-  const joined = network ?? networkOf(conf, networks, addressed.ips);
-  if (joined) {
-    undo.push(() => removeNames(record.names));
-    record.names = publishNames(record, namesOf(request, conf.aliases), joined, addressed.ips);
-  }
-  const interfaces = describeInterfaces(wire, link);
-  record.result = {
-    interfaces,
-    ips: addressed.ips.map((ip) => ({ ...ip, interface: interfaces.length - 1 })),
-    routes: addressed.routes,
-    dns: dnsOf(conf, addressed, joined, networks),
-  };
-  await addressing;
-  writeAttachment(record);
-  return record.result;
 }
 
-function begin({ name, containerId, ifname, netns, ...request }: Request, conf: Conf, ipam: Ipam): AttachmentRecord {
-  return {
-    network: name,
-    id: containerId,
-    ifname,
-    kind: conf.kind,
-    netns,
-    namespace: namespaceAt(netns) ?? '',
-    hostLink: isStacked(conf.kind) ? null : hostLinkOf(name, containerId, ifname),
-    store: ipam.how === 'store' ? ipam.store : null,
-    ipam:
-      ipam.how === 'plugin'
-        ? { type: ipam.delegation.type, text: request.text, path: request.path, args: request.argsText }
-        : null,
-    masquerade: [],
-    policy: null,
-    names: { files: [], networks: [] },
-    result: null,
-  };
+async function connectContainer(how: Applying, request: Request, conf: Conf, owner: Owner): Promise<Result> {
+  const { networks } = readHostRecord();
+  const own = conf.kind === 'network' ? requireNetwork(conf, networks) : null;
+  const ipam: Ipam = own ? ipamOfNetwork(own) : ipamOf(request, conf);
+  const network = own ?? networkOf(conf, networks, []);
+  const spec = specOf(request, conf, {
+    owner,
+    life: { netns: request.netns, namespace: namespaceAt(request.netns) ?? '' },
+    ipam,
+    network,
+    master: conf.master ?? readRoutes().defaultDevice,
+    names: namesOf(request, conf.aliases),
+  });
+  const asked = ipam.how === 'plugin' ? askPlugin(how.exec, conf, ipam.delegation) : null;
+  const dns = ipam.how === 'store' && ipam.options.resolvConf !== null ? dnsFrom(ipam.options.resolvConf) : {};
+  const record = await connect(how, spec, {
+    sweep: () => sweepOnce(how),
+    giveElsewhere,
+    elsewhere: asked,
+    result: ([placed], [first], facts): Result => {
+      if (!placed || !first) return { interfaces: [], ips: [], routes: [], dns: {} };
+      const interfaces = describeInterfaces(spec, first.mac, request.netns, placed, facts);
+      const addressed: Result = {
+        interfaces,
+        ips: placed.ips.map(({ address, gateway }) => ({
+          address,
+          ...(gateway === undefined ? {} : { gateway }),
+          interface: interfaces.length - 1,
+        })),
+        routes: placed.routes as Result['routes'],
+        dns: asked?.result.dns ?? dns,
+      };
+      return { ...addressed, dns: dnsOf(conf, addressed, network, networks) };
+    },
+  });
+  const result = record.result as Result;
+  if (asked?.afterLink !== true || how.namespace === undefined) return result;
+  try {
+    const given = { ...result, dns: asked.result.dns };
+    const complete = await completeDhcp(how, how.namespace.fd, request.ifname, given);
+    const told = { ...complete, dns: dnsOf(conf, complete, network, networks) };
+    writeRecord({ ...record, result: told });
+    return told;
+  } catch (error) {
+    const give = giveElsewhere(how, record);
+    await detach(how, record, give ? { giveElsewhere: give } : {});
+    throw error;
+  }
 }
 
 /** @throws CniError when it is not up */
@@ -178,4 +110,28 @@ export function requireNetwork({ network }: Conf, networks: readonly NetworkConf
     `network: ${network} is not up; up: ${up}`,
     '`nethooks up` brings up those of nethooks.ini',
   );
+}
+
+/** What the kernel said, with the spec's code for it. */
+function asCniError(error: unknown, conf: Conf, { ifname }: Request): unknown {
+  if (error instanceof CniError || !(error instanceof Error)) return error;
+  const fault = linkFault(error instanceof IpError ? error.stderr : error.message);
+  switch (fault) {
+    case 'exists':
+      return new CniError(CODE.exists, `the container already has an interface ${ifname}`, error.message);
+    case 'unsupported':
+      return new CniError(
+        CODE.unsupported,
+        `this kernel has no ${conf.kind}`,
+        `\`modprobe ${conf.kind}\` loads it where it is a module`,
+      );
+    case 'no master':
+      return conf.kind === 'macvlan' || conf.kind === 'ipvlan'
+        ? new CniError(CODE.config, `master: ${conf.master}: no such interface`)
+        : error;
+    case 'no namespace':
+      return new CniError(CODE.unknownContainer, 'CNI_NETNS is no network namespace');
+    default:
+      return error;
+  }
 }

@@ -1,19 +1,21 @@
 /** CHECK: whether what ADD made is still there. */
 import { closeSync } from 'node:fs';
-import { bare } from '../../model/address.ts';
-import { readAttachment } from '../../store/attachments.ts';
-import { isHeldBy } from '../../store/reservation-file.ts';
-import type { Exec } from '../../system/exec.ts';
+import { bare, canonicalCidr } from '../../model/address.ts';
+import { attachmentId } from '../../model/attachment.ts';
+import { readRecord } from '../../store/records.ts';
+import { type Exec, failure } from '../../system/exec.ts';
 import { ipInside } from '../../system/ip.ts';
+import { isHeldBy } from '../../system/reservation-file.ts';
 import type { CniContext } from './add.ts';
 import type { Conf } from './conf.ts';
 import { delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
+import { differenceInside, SHOW_INSIDE, type ShownLink, shown } from './inside.ts';
 import { ipamOf } from './ipam.ts';
-import { inside, type ShownLink, shown } from './links.ts';
 import { openNamespace } from './namespace.ts';
 import type { Request } from './request.ts';
-import { isDefault, isRecord, type Result } from './result.ts';
+import type { Result } from './result.ts';
+import { ownerOfRequest } from './spec.ts';
 
 /** @throws CniError: (config) without prevResult, (differs) with what is missing */
 export async function check({ exec }: CniContext, request: Request, conf: Conf): Promise<void> {
@@ -30,34 +32,15 @@ export async function check({ exec }: CniContext, request: Request, conf: Conf):
   checkAddresses(exec, request, conf, expected);
 }
 
-async function checkInside(exec: Exec, namespace: number, { ifname, netns }: Request, expected: Result): Promise<void> {
-  const lines = ['address show', 'route show', 'route show root ::/0'];
-  const output = await inside(ipInside(exec, namespace, '-json'), lines);
-  const link = shown(output).find((one) => one.ifname === ifname);
-  if (!link) throw differs(`interface ${ifname} is not in the container`);
-  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox === netns);
-  const wanted = expected.interfaces[own];
-  if (wanted?.mac && wanted.mac.toLowerCase() !== link.address)
-    throw differs(`interface ${ifname} has MAC ${link.address}, not ${wanted.mac}`);
-  const addresses = link.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-  const missing = expected.ips
-    .filter((ip) => ip.interface === undefined || ip.interface === own)
-    .filter(({ address }) => !addresses.includes(address));
-  if (missing.length > 0)
-    throw differs(`interface ${ifname} lacks ${missing.map(({ address }) => address).join(', ')}`);
-  const routes = output
-    .split('\n')
-    .flatMap((line) => (line.startsWith('[{"dst"') || line.startsWith('[{"type"') ? JSON.parse(line) : []));
-  const known = routes.filter(isRecord).map(({ dst }) => String(dst).replace(/\/(32|128)$/, ''));
-  for (const route of expected.routes) {
-    const dst = isDefault(route) ? 'default' : route.dst.replace(/\/(32|128)$/, '');
-    if (!known.includes(dst)) throw differs(`the route to ${route.dst} is missing in the container`);
-  }
+async function checkInside(exec: Exec, namespace: number, request: Request, expected: Result): Promise<void> {
+  const result = await ipInside(exec, namespace, '-json')(SHOW_INSIDE);
+  if (result.code !== 0) throw new CniError(CODE.failed, failure('ip', ['-batch', '-'], result));
+  const difference = differenceInside(result.stdout, request, expected);
+  if (difference !== null) throw differs(difference);
 }
 
 function checkHost(exec: Exec, request: Request, conf: Conf, expected: Result): void {
-  const record = readAttachment({ network: request.name, id: request.containerId, ifname: request.ifname });
-  const hostLink = record?.hostLink;
+  const hostLink = readRecord(attachmentId(ownerOfRequest(request)))?.interfaces[0]?.hostLink;
   if (!hostLink) return;
   const link = shown(exec('ip', ['-json', 'address', 'show', 'dev', hostLink]).stdout)[0] as
     | (ShownLink & { master?: string })
@@ -71,13 +54,11 @@ function checkAddresses(exec: Exec, request: Request, conf: Conf, expected: Resu
   const ipam = conf.kind === 'network' ? null : ipamOf(request, conf);
   if (ipam?.how === 'plugin') delegate(exec, 'CHECK', ipam.delegation);
   const store =
-    ipam?.how === 'store'
-      ? ipam.store
-      : readAttachment({ network: request.name, id: request.containerId, ifname: request.ifname })?.store;
+    ipam?.how === 'store' ? ipam.store : readRecord(attachmentId(ownerOfRequest(request)))?.interfaces[0]?.store;
   if (!store) return;
   const holder = { id: request.containerId, ifname: request.ifname };
   const held = expected.ips.some(({ address }) =>
-    isHeldBy(`${store.dataDir}/${store.network}/${bare(address)}`, holder),
+    isHeldBy(`${store.dataDir}/${store.network}/${bare(canonicalCidr(address))}`, holder),
   );
   if (!held) throw differs(`no address of network ${store.network} is held by the container`);
 }

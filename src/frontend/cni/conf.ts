@@ -4,7 +4,7 @@ import type { Wanted } from '../../plan/attachment/publish.ts';
 import { CniError, CODE } from './error.ts';
 import { strings, text, wrong } from './fields.ts';
 import { type Dns, isRecord, parseResult, type Result } from './result.ts';
-import { aliasesOf, mappings, runtimeDns, some, wantedIps } from './runtime.ts';
+import { aliasesOf, mappings, runtimeDns, some, wantedIps, wantedMac } from './runtime.ts';
 
 /**
  * `network`: a network of nethooks.ini. `bridge`, `ptp`, `macvlan`, `ipvlan`: what the stock plugin of that name does. `dns`: only
@@ -83,9 +83,6 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
     );
   if (!ipam && (kind === 'ptp' || kind === 'ipvlan'))
     throw new CniError(CODE.config, `ipam: missing, and ${kind} needs addresses`);
-  const mac = text(runtime, 'mac') ?? args.MAC ?? text(conf, 'mac');
-  if (mac !== null && mac !== undefined && !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac))
-    throw wrong('mac', mac, 'six hexadecimal bytes with : in between');
   const isDefaultGateway = flag(conf, 'isDefaultGateway');
   const parsed: Conf = {
     kind,
@@ -106,7 +103,7 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
     domain: text(conf, 'domain'),
     prevResult: conf.prevResult === undefined || conf.prevResult === null ? null : parseResult(conf.prevResult),
     wantedIps: wantedIps(conf, runtime, args),
-    wantedMac: mac?.toLowerCase() ?? null,
+    wantedMac: wantedMac(conf, runtime, args),
     aliases: aliasesOf(runtime.aliases, String(conf.name)),
     publish: publishOf(kind, runtime),
   };
@@ -137,12 +134,12 @@ function kindOf(conf: Record<string, unknown>): Kind {
   );
 }
 
-/** Whether a configuration, however broken otherwise, is for names after another plugin. */
-export function isChained(conf: Record<string, unknown>): boolean {
+/** The kind of a configuration that may be broken otherwise; null where its keys do not say. */
+export function kindIfClear(conf: Record<string, unknown>): Kind | null {
   try {
-    return kindOf(conf) === 'dns';
+    return kindOf(conf);
   } catch {
-    return false;
+    return null;
   }
 }
 

@@ -54,8 +54,18 @@ export function delegate(exec: Exec, command: Command, delegation: Delegation): 
   throw new CniError(CODE.decode, `plugin ${delegation.type} answered no JSON`, result.stdout.slice(0, 200));
 }
 
+/** Whether there is such a plugin. */
+export const isInstalled = ({ type, path }: Delegation): boolean => isSafeName(type) && fileOf(type, path) !== null;
+
+/** @throws CniError (config) when there is none */
 function find({ type, path }: Delegation): string {
   if (!isSafeName(type)) throw new CniError(CODE.config, `not a plugin's name: ${JSON.stringify(type)}`);
+  const file = fileOf(type, path);
+  if (file !== null) return file;
+  throw new CniError(CODE.config, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
+}
+
+function fileOf(type: string, path: readonly string[]): string | null {
   for (const directory of path) {
     try {
       accessSync(join(directory, type), constants.X_OK);
@@ -64,7 +74,7 @@ function find({ type, path }: Delegation): string {
       // The next one.
     }
   }
-  throw new CniError(CODE.config, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
+  return null;
 }
 
 function environment(command: Command, { containerId, netns, ifname, args, path }: Delegation): Record<string, string> {

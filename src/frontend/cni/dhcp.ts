@@ -3,12 +3,12 @@
  * that, with a DHCPINFORM (RFC 2131, 4.4.3) from the address that it has given.
  */
 import { bare, isV6 } from '../../model/address.ts';
-import { failure } from '../../system/exec.ts';
+import { type Exec, failure } from '../../system/exec.ts';
 import { executable } from '../../system/install.ts';
 import { ipInside } from '../../system/ip.ts';
 import type { CniContext } from './add.ts';
 import type { DhcpAnswer } from './dhcp-inform.ts';
-import { inside } from './links.ts';
+import { CniError, CODE } from './error.ts';
 import { isDefault, type Result } from './result.ts';
 
 /** The result with what was missing, which is set inside as well. A server that does not answer leaves it as it was. */
@@ -28,8 +28,7 @@ export async function completeDhcp(
     answer.code === 0 ? JSON.parse(answer.stdout) : { routers: [], servers: [], domain: '' };
   const gateway = own.gateway ?? routers[0];
   const routes = hasRoute || !gateway ? [] : [{ dst: '0.0.0.0/0', gw: gateway }];
-  if (routes[0])
-    await inside(ipInside(exec, namespace, '-json'), [`route replace default via ${bare(routes[0].gw)} dev ${ifname}`]);
+  if (routes[0]) await setRoute(exec, namespace, `route replace default via ${bare(routes[0].gw)} dev ${ifname}`);
   return {
     ...result,
     ips: result.ips.map((ip) => (ip === own && gateway ? { ...ip, gateway } : ip)),
@@ -40,4 +39,9 @@ export async function completeDhcp(
       ...result.dns,
     },
   };
+}
+
+async function setRoute(exec: Exec, namespace: number, line: string): Promise<void> {
+  const result = await ipInside(exec, namespace)([line]);
+  if (result.code !== 0) throw new CniError(CODE.failed, failure('ip', ['-batch', '-'], result));
 }

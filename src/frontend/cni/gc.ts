@@ -1,49 +1,41 @@
-/** GC, and the same for attachments whose namespace has gone without a DEL (a crash, a reboot). */
-import { uptime } from 'node:os';
-import {
-  type AddressStore,
-  DEFAULT_DATA_DIR,
-  type Holder,
-  listAddresses,
-  releaseAddress,
-} from '../../store/addresses.ts';
-import { type AttachmentRecord, isAlive, listAttachments, readAttachment } from '../../store/attachments.ts';
+/** GC: what the runtime does not know any more. */
+import { withNamespace } from '../../attachment/detach.ts';
+import { attachmentId } from '../../model/attachment.ts';
+import { listAddresses, releaseAddress } from '../../store/addresses.ts';
+import { recordsWhere } from '../../store/records.ts';
 import type { CniContext } from './add.ts';
-import { removeChained } from './chained.ts';
 import type { Conf } from './conf.ts';
-import { del } from './del.ts';
+import { detachRecord } from './del.ts';
 import { delegate } from './delegate.ts';
-import { CniError, CODE } from './error.ts';
 import { ipamOf } from './ipam.ts';
-import type { Request } from './request.ts';
-import { isRecord } from './result.ts';
-import { VERSIONS } from './versions.ts';
-
-interface Valid {
-  containerID: string;
-  ifname: string;
-}
+import { type Request, validAttachments } from './request.ts';
 
 /**
  * Removes every attachment of the network that is not in `cni.dev/valid-attachments`, and goes on when one fails.
  * @throws the first error, when all has been tried
  */
-export function gc(context: CniContext, request: Request, conf: Conf): void {
-  const valid = validIn(request.conf['cni.dev/valid-attachments']);
+export async function gc(context: CniContext, request: Request, conf: Conf): Promise<void> {
+  const how = { ...context, wait: false };
+  const valid = validAttachments(request.conf);
   const isValid = (id: string, ifname: string) =>
     valid.some((one) => one.containerID === id && (one.ifname === ifname || ifname === ''));
-  const network = conf.kind === 'dns' ? `${request.name}.dns` : request.name;
+  const chained = conf.kind === 'dns';
+  const records = recordsWhere(
+    (owner) => owner.kind === 'cni' && owner.network === request.name && (owner.chained === true) === chained,
+  );
   const errors: unknown[] = [];
-  for (const record of listAttachments(network)) {
-    if (isValid(record.id, record.ifname)) continue;
+  for (const record of records) {
+    const { owner, life } = record;
+    if (owner.kind !== 'cni' || isValid(owner.id, owner.ifname)) continue;
     try {
-      remove(context, record);
+      await withNamespace(how, life, (inside) => detachRecord(inside, record));
     } catch (error) {
+      context.log(`${attachmentId(owner)}: ${error instanceof Error ? error.message : error}`);
       errors.push(error);
     }
   }
   // A network of nethooks.ini shares its store with other networks and with LXC: what is not recorded is not for us to judge.
-  const ipam = conf.kind === 'network' || conf.kind === 'dns' ? null : ipamOf(request, conf);
+  const ipam = conf.kind === 'network' || chained ? null : ipamOf(request, conf);
   if (ipam?.how === 'store')
     for (const { address, holder } of listAddresses(ipam.store))
       if (!isValid(holder.id, holder.ifname)) releaseAddress(ipam.store, holder, address);
@@ -55,70 +47,4 @@ export function gc(context: CniContext, request: Request, conf: Conf): void {
     }
   }
   if (errors.length > 0) throw errors[0];
-}
-
-function validIn(value: unknown): Valid[] {
-  if (Array.isArray(value) && value.every((one) => isRecord(one) && typeof one.containerID === 'string'))
-    return value as Valid[];
-  throw new CniError(CODE.config, 'cni.dev/valid-attachments: missing or no list of {containerID, ifname}');
-}
-
-/** Takes an attachment back by its record alone. */
-export function remove(context: CniContext, record: AttachmentRecord): void {
-  const request = requestOf(record);
-  if (record.kind === 'dns') removeChained(request);
-  else del(context, request);
-}
-
-function requestOf({ network, id, ifname, netns, kind, namespace, ...record }: AttachmentRecord): Request {
-  const alive = isAlive({ network, id, ifname, netns, kind, namespace, ...record });
-  return {
-    command: 'DEL',
-    containerId: id,
-    netns: alive ? netns : '',
-    ifname,
-    path: record.ipam?.path ?? [],
-    argsText: record.ipam?.args ?? '',
-    args: {},
-    version: VERSIONS[0],
-    name: kind === 'dns' ? network.replace(/\.dns$/, '') : network,
-    conf: {},
-    text: record.ipam?.text ?? '{}',
-  };
-}
-
-/** Attachments whose network namespace has gone without a DEL. */
-export const deadAttachments = (): AttachmentRecord[] => listAttachments().filter((record) => !isAlive(record));
-
-/**
- * Takes an attachment back, unless another of the same name has come since.
- * @throws what DEL throws
- */
-export function removeDead(context: CniContext, record: AttachmentRecord): void {
-  if (!isAlive(readAttachment(record) ?? record)) remove(context, record);
-}
-
-/** An address in a store that nobody can give back any more. */
-export interface StaleAddress {
-  store: AddressStore;
-  address: string;
-  holder: Holder;
-}
-
-/**
- * Addresses that CNI containers of an earlier boot hold: their namespaces ended with it, and their runtime will not say DEL.
- * @param networks names of stores; LXC's containers in them, which keep their addresses, are left out
- */
-export function staleAddresses(networks: readonly string[]): StaleAddress[] {
-  const booted = Date.now() - uptime() * 1000;
-  const known = new Set(listAttachments().map(({ id, ifname }) => `${id} ${ifname}`));
-  return networks.flatMap((network) => {
-    const store = { dataDir: DEFAULT_DATA_DIR, network };
-    return listAddresses(store)
-      .filter(
-        ({ holder, reservedAt }) =>
-          !holder.id.startsWith('lxc-') && reservedAt < booted && !known.has(`${holder.id} ${holder.ifname}`),
-      )
-      .map(({ address, holder }) => ({ store, address, holder }));
-  });
 }

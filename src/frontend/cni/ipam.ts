@@ -1,28 +1,21 @@
 /** Where a container's addresses come from: our store, which is host-local's, or another plugin. */
+import type { AddressStore } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import { parseResolvConf } from '../../model/resolv-conf.ts';
-import { type AddressStore, DEFAULT_DATA_DIR, releaseAddress, reserveAddress } from '../../store/addresses.ts';
-import type { Exec } from '../../system/exec.ts';
+import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
 import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
-import { type Delegation, delegate } from './delegate.ts';
+import type { Delegation } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
-import { type HostLocal, inSubnet, parseHostLocal, type Range, routesOf } from './ranges.ts';
+import { type HostLocal, parseHostLocal } from './ranges.ts';
 import type { Request } from './request.ts';
-import { EMPTY_RESULT, isRecord, type Result } from './result.ts';
+import { isRecord, type Result } from './result.ts';
 
 /** Who manages the addresses of one attachment. */
 export type Ipam =
   | { how: 'none' }
   | { how: 'store'; store: AddressStore; options: HostLocal }
   | { how: 'plugin'; delegation: Delegation };
-
-export interface Allocation {
-  /** Without interfaces. */
-  result: Result;
-  /** Takes it back. */
-  undo: () => void;
-}
 
 /** @throws CniError (config) */
 export function ipamOf(request: Request, { ipam }: Conf): Ipam {
@@ -54,90 +47,19 @@ export function ipamOfNetwork({
   return { how: 'store', store: { dataDir: DEFAULT_DATA_DIR, network: name }, options };
 }
 
-const delegationOf = (request: Request, type: string): Delegation => {
+/** A call of another plugin with what we were called with. */
+export const delegationOf = (request: Request, type: string): Delegation => {
   const { path, containerId, netns, ifname, argsText, text } = request;
   return { type, path, containerId, netns, ifname, args: argsText, text };
 };
 
-/** @throws CniError, NethooksError when there is no address to be had */
-export function allocate(exec: Exec, request: Request, conf: Conf, ipam: Ipam): Allocation {
-  if (ipam.how === 'none') return { result: EMPTY_RESULT, undo: () => {} };
-  if (ipam.how === 'plugin') return allocateElsewhere(exec, conf, ipam.delegation);
-  const { store, options } = ipam;
-  const { sets } = options;
-  const holder = { id: request.containerId, ifname: request.ifname };
-  const wanted = wantedIn(sets, conf.wantedIps);
-  const skip = sets.flat().map(({ gateway }) => gateway);
-  const fresh: string[] = [];
-  const undo = (): void => {
-    for (const address of fresh) releaseAddress(store, holder, address);
-  };
-  try {
-    const ips = sets.map((ranges, set) => {
-      const own = wanted[set];
-      const reservation = reserveAddress(store, ranges, holder, {
-        skip,
-        set,
-        ...(own === undefined ? {} : { wanted: own }),
-      });
-      const { address } = reservation;
-      if (reservation.fresh) fresh.push(address);
-      const { prefix, gateway } = ranges.find((one) => inSubnet(one, address)) as Range;
-      return { address: `${address}/${prefix}`, gateway };
-    });
-    const dns = options.resolvConf === null ? {} : dnsFrom(options.resolvConf);
-    return { result: { interfaces: [], ips, routes: options.routes, dns }, undo };
-  } catch (error) {
-    undo();
-    throw error;
-  }
-}
-
-function allocateElsewhere(exec: Exec, conf: Conf, delegation: Delegation): Allocation {
-  const undo = (): void => {
-    delegate(exec, 'DEL', delegation);
-  };
-  let result: Result;
-  try {
-    result = delegate(exec, 'ADD', delegation) ?? EMPTY_RESULT;
-  } catch (error) {
-    try {
-      undo(); // it may have failed half-way
-    } catch {
-      // What matters is why it failed.
-    }
-    throw error;
-  }
-  if (result.ips.length > 0) {
-    // The dhcp plugin before 1.0 drops routes of the configuration.
-    const missing = routesOf(conf.ipam ?? {}).filter(({ dst }) => !result.routes.some((route) => route.dst === dst));
-    return { result: { ...result, routes: [...result.routes, ...missing] }, undo };
-  }
-  undo();
-  throw new CniError(CODE.failed, 'IPAM plugin returned missing IP config');
-}
-
-/** For each range set the first requested address that it has; host-local wants all of them used. */
-function wantedIn(sets: readonly Range[][], wanted: readonly string[]): (string | undefined)[] {
-  const chosen = sets.map((ranges) => wanted.find((address) => ranges.some((range) => inSubnet(range, address))));
-  const left = wanted.filter((address) => !chosen.includes(address));
-  if (left.length === 0) return chosen;
-  throw new CniError(
-    CODE.config,
-    `failed to allocate all requested IPs: ${left.join(' ')}`,
-    'one address per range set',
-  );
-}
-
-function dnsFrom(path: string): Result['dns'] {
+/**
+ * `resolvConf` of host-local.
+ * @throws CniError (config) when there is no such file
+ */
+export function dnsFrom(path: string): Result['dns'] {
   const text = readText(path);
   if (text === null) throw new CniError(CODE.config, `ipam.resolvConf: ${path} is not there`);
   const { nameservers, search, options } = parseResolvConf(text);
   return { nameservers, search, options };
-}
-
-/** Gives the addresses back; none is no error. */
-export function release(exec: Exec, request: Request, ipam: Ipam): void {
-  if (ipam.how === 'plugin') delegate(exec, 'DEL', ipam.delegation);
-  if (ipam.how === 'store') releaseAddress(ipam.store, { id: request.containerId, ifname: request.ifname });
 }

@@ -6,7 +6,7 @@ import { logHook } from '../../system/log.ts';
 import { add, type CniContext } from './add.ts';
 import { addNames, removeChained } from './chained.ts';
 import { check } from './check.ts';
-import { isChained, parseConf } from './conf.ts';
+import { kindIfClear, parseConf } from './conf.ts';
 import { del } from './del.ts';
 import { CniError, CODE, renderError } from './error.ts';
 import { gc } from './gc.ts';
@@ -54,11 +54,11 @@ export async function runCni(words: readonly string[]): Promise<number> {
 }
 
 async function perform(context: CniContext, request: Request): Promise<Result | null> {
-  const chained = isChained(request.conf);
+  const chained = kindIfClear(request.conf) === 'dns';
   // With what ADD left behind, DEL needs no configuration that still makes sense.
   if (request.command === 'DEL') {
-    if (chained) removeChained(request);
-    else del(context, request);
+    if (chained) await removeChained(context, request);
+    else await del(context, request);
     return null;
   }
   // What sets the namespace up loads while we find out how.
@@ -72,7 +72,7 @@ async function perform(context: CniContext, request: Request): Promise<Result | 
       await check(context, request, conf);
       return null;
     case 'GC':
-      gc(context, request, conf);
+      await gc(context, request, conf);
       return null;
     case 'STATUS':
       status(context, request, conf);

@@ -1,14 +1,10 @@
 /** A container's names, in the networks' dnsmasq, and what it is told about name servers. */
-
-import { join } from 'node:path';
 import { bare, contains, isV6 } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import { dnsName } from '../../model/names.ts';
-import { claimFile, namesDir, RESOLV_CONF, runningRecord, UPSTREAMS } from '../../model/paths.ts';
+import { RESOLV_CONF, UPSTREAMS } from '../../model/paths.ts';
 import { parseResolvConf, upstreams } from '../../model/resolv-conf.ts';
-import type { AttachmentRecord, Key } from '../../store/attachments.ts';
-import { reloadDnsmasq } from '../../system/dnsmasq.ts';
-import { ensureText, readText, removeFile } from '../../system/files.ts';
+import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
 import type { Request } from './request.ts';
 import { type Dns, isDefault, type Result } from './result.ts';
@@ -29,41 +25,6 @@ export function namesOf(
 function automatic(id: string): string {
   if (/^[0-9a-f]{64}$/.test(id)) return id.slice(0, 12);
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? `rkt-${id}` : id;
-}
-
-/** Lines of hosts(5): the first name is what a look-up of the address gives. */
-export function hostsLines(names: readonly string[], domain: string, ips: Result['ips']): string {
-  const words = names.flatMap((name) => [`${name}.${domain}`, name]).join(' ');
-  return names.length === 0 ? '' : ips.map(({ address }) => `${bare(address)} ${words}\n`).join('');
-}
-
-/** Makes the names answer. One that an LXC container has already stays that container's. */
-export function publishNames(
-  key: Key,
-  names: readonly string[],
-  network: NetworkConfig,
-  ips: Result['ips'],
-): AttachmentRecord['names'] {
-  const directory = namesDir(network.domain);
-  const free = names.filter((name) => !isTaken(network.domain, name));
-  const text = hostsLines(free, network.domain, ips);
-  if (text === '') return { files: [], networks: [] };
-  const file = join(directory, `${key.id}:${key.ifname}`);
-  ensureText(file, text);
-  return { files: [file], networks: [network.name] };
-}
-
-/** Whether an LXC container that runs has the name. */
-function isTaken(domain: string, name: string): boolean {
-  const holder = readText(claimFile(domain, name)) ?? '';
-  return holder !== '' && readText(runningRecord(holder)) !== null;
-}
-
-/** Takes them back. */
-export function removeNames({ files, networks }: AttachmentRecord['names']): void {
-  for (const file of files) removeFile(file);
-  // dnsmasq before 2.87 does not notice that a hosts file has gone.
-  for (const network of networks) reloadDnsmasq(network);
 }
 
 /** The network of ours that an attachment is on: the one that is named, whose bridge is joined, or whose subnet its address is in. */

@@ -87,7 +87,8 @@ export function parseRequest(command: Command, env: NodeJS.ProcessEnv, text: str
     ifname,
     path,
     argsText,
-    args: parseArgs(argsText),
+    // A DEL needs none of them, and comes with those that its ADD was refused for.
+    args: command === 'DEL' ? {} : parseArgs(argsText),
     version,
     name: conf.name,
     conf,
@@ -130,6 +131,24 @@ export function parseArgs(text: string): Record<string, string> {
       'IgnoreUnknown=1 allows them',
     );
   return args;
+}
+
+/** An attachment that GC is to leave alone. */
+export interface ValidAttachment {
+  containerID: string;
+  ifname: string;
+}
+
+/**
+ * GC's `cni.dev/valid-attachments`. libcni sends an empty list as `null`: Go's encoding/json writes a nil slice so.
+ * @throws CniError (config) when it is missing: an empty list takes everything back, so it has to be said
+ */
+export function validAttachments(conf: Record<string, unknown>): ValidAttachment[] {
+  const value = conf['cni.dev/valid-attachments'];
+  if (value === null) return [];
+  if (Array.isArray(value) && value.every((one) => isRecord(one) && typeof one.containerID === 'string'))
+    return value as ValidAttachment[];
+  throw new CniError(CODE.config, 'cni.dev/valid-attachments: missing or no list of {containerID, ifname}');
 }
 
 const needs = (command: Command, name: string): boolean => NEEDED[command].includes(name);

@@ -3,7 +3,7 @@ import { isIPv4 } from '../../model/address.ts';
 import type { Protocol } from '../../model/ports.ts';
 import type { Wanted } from '../../plan/attachment/publish.ts';
 import { CniError, CODE } from './error.ts';
-import { strings, wrong } from './fields.ts';
+import { strings, text, wrong } from './fields.ts';
 import { type Dns, isRecord } from './result.ts';
 
 /** The capability has names of its own for the same things. */
@@ -24,12 +24,35 @@ export function wantedIps(
   runtime: Record<string, unknown>,
   args: Record<string, string>,
 ): string[] {
-  const cni = isRecord(conf.args) && isRecord(conf.args.cni) ? conf.args.cni : {};
-  const all = [...(args.IP ?? '').split(',').filter(Boolean), ...strings(cni, 'ips'), ...strings(runtime, 'ips')];
+  const all = [
+    ...(args.IP ?? '').split(',').filter(Boolean),
+    ...strings(cniArgs(conf), 'ips'),
+    ...strings(runtime, 'ips'),
+  ];
   return [...new Set(all.map((ip) => ip.split('/')[0] as string))].map((ip) => {
     if (isIPv4(ip) || /^(?=.*:.*:)[0-9a-f:.]+$/i.test(ip)) return ip;
     throw wrong('requested IP', ip, 'an IP address');
   });
+}
+
+/**
+ * The MAC that is asked for, in lower case; null for any. The capability counts before `args.cni.mac`, that before CNI_ARGS
+ * (stock bridge, loadNetConf), and the configuration's own `mac` last (stock macvlan, loadConf).
+ * @throws CniError (config) when it is none
+ */
+export function wantedMac(
+  conf: Record<string, unknown>,
+  runtime: Record<string, unknown>,
+  args: Record<string, string>,
+): string | null {
+  const mac = text(runtime, 'mac') ?? text(cniArgs(conf), 'mac') ?? text(args, 'MAC') ?? text(conf, 'mac');
+  if (mac === null || /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) return mac?.toLowerCase() ?? null;
+  throw wrong('mac', mac, 'six hexadecimal bytes with : in between');
+}
+
+/** `args.cni` (CNI's CONVENTIONS.md): what the runtime's user asks for, written into the configuration. */
+function cniArgs({ args }: Record<string, unknown>): Record<string, unknown> {
+  return isRecord(args) && isRecord(args.cni) ? args.cni : {};
 }
 
 /** A list; podman gives an object of lists by network. */

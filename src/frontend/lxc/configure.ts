@@ -1,7 +1,7 @@
 /** What `nethooks configure` would change in files, for one container: nothing is written here. */
 
 import { linkEnvironmentOf } from '../../attachment/link-files.ts';
-import { resolveLink } from '../../attachment/make-policy.ts';
+import { resolveLink } from '../../attachment/take.ts';
 import { readFlagFaults, resolveContainer } from '../../config/container.ts';
 import { nicKeys } from '../../config/container-schema.ts';
 import { parseFlags } from '../../config/flags.ts';
@@ -10,12 +10,12 @@ import type { Config } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
-import { type Joining, joinings } from '../../plan/attachment/interfaces.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
 import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
 import { readInclude } from './include.ts';
 import { withIncludes } from './lxc-config.ts';
+import { type Joining, joinings } from './spec.ts';
 
 export interface ConfigureWish {
   name: string;

@@ -1,18 +1,19 @@
 /** Checks a container's options against the other containers of the host, running or not: what `configure` refuses. */
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { resolveContainer } from '../../config/container.ts';
 import { NethooksError } from '../../errors.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { containerFile } from '../../model/paths.ts';
-import type { Joining } from '../../plan/attachment/interfaces.ts';
-import { listAddresses } from '../../store/addresses.ts';
-import { holderId, readKept, storeOf } from '../../store/container.ts';
-import { ownNames } from '../../store/names.ts';
+import { ownNames } from '../../plan/attachment/names.ts';
+import { holderOf, storeOf } from '../../store/addresses.ts';
+import { containersCalled, hasAliases, noteAliases } from '../../store/aliases.ts';
+import { readKept } from '../../store/records.ts';
 import { readText } from '../../system/files.ts';
 import { hookWords } from './adopt.ts';
 import { listContainers } from './containers.ts';
 import { readInclude } from './include.ts';
-import { checkLinks } from './wish.ts';
+import { checkLinks, type Joining } from './spec.ts';
 
 export interface Newcomer {
   name: string;
@@ -32,7 +33,7 @@ export function checkNeighbours(newcomer: Newcomer): void {
     return resolveContainer(other, { text: readText(containerFile(other)), words: line }).options;
   };
   checkCircle(name, options, optionsOf);
-  checkNames(newcomer, listContainers(directory), optionsOf);
+  checkNames(newcomer, directory, optionsOf);
   checkAddresses(newcomer);
 }
 
@@ -48,23 +49,26 @@ function checkCircle(name: string, { link }: ContainerOptions, optionsOf: (other
 /** Names are a domain's own; where another container has never run, nobody knows its domains, and it counts for all. */
 function checkNames(
   { name, options, joining }: Newcomer,
-  others: string[],
+  directory: string,
   optionsOf: (other: string) => ContainerOptions,
 ): void {
   const domains = joining.map(({ network }) => network.domain);
   const wanted = ownNames(name, options.aliases);
-  for (const other of others) {
-    const known = readKept(other).attachments.map(({ domain }) => domain);
-    if (other === name || (known.length > 0 && !known.some((domain) => domains.includes(domain)))) continue;
-    const taken = ownNames(other, optionsOf(other).aliases).find((theirs) => wanted.includes(theirs));
+  const namesOf = (other: string): string[] => ownNames(other, optionsOf(other).aliases);
+  if (!hasAliases()) for (const other of listContainers(directory)) noteAliases(other, namesOf(other));
+  for (const other of new Set(wanted.flatMap((one) => [one, ...containersCalled(one)]))) {
+    if (other === name || !existsSync(`${directory}/${other}/config`)) continue;
+    const known = readKept(other).interfaces.flatMap(({ domain }) => domain ?? []);
+    if (known.length > 0 && !known.some((domain) => domains.includes(domain))) continue;
+    const taken = namesOf(other).find((theirs) => wanted.includes(theirs));
     if (taken !== undefined) throw new NethooksError(`the name ${taken} is container ${other}'s already`);
   }
 }
 
 function checkAddresses({ name, joining }: Newcomer): void {
   for (const { network, wanted } of joining) {
-    const holder = listAddresses(storeOf(network.name)).find(({ address }) => address === wanted)?.holder.id;
-    if (wanted !== null && holder !== undefined && holder !== holderId(name))
+    const holder = wanted === null ? undefined : holderOf(storeOf(network.name), wanted)?.id;
+    if (holder !== undefined && holder !== `lxc-${name}`)
       throw new NethooksError(`address = ${wanted}: held by ${holder} on network ${network.name}`);
   }
 }

@@ -1,5 +1,6 @@
 /** A container of LXC's starts: what it is to have, from its configuration and its options. */
 import { connect } from '../../attachment/connect.ts';
+import { gatherFacts } from '../../attachment/facts.ts';
 import { writeLinkEnvironment } from '../../attachment/link-files.ts';
 import { refreshNames } from '../../attachment/reconfigure.ts';
 import { relinkParents } from '../../attachment/relink.ts';
@@ -10,12 +11,12 @@ import type { Config, NetworkConfig } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
 import { containerFiles } from '../../plan/attachment/container-files.ts';
+import { noteAliases } from '../../store/aliases.ts';
 import { parentsOf } from '../../store/links.ts';
 import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
 import { bestEffort } from '../../system/container-files.ts';
 import { readText } from '../../system/files.ts';
-import { gatherFacts } from '../../attachment/facts.ts';
 import { sweepOnce } from '../sweep.ts';
 import { shares } from './adopt.ts';
 import { readInclude } from './include.ts';
@@ -51,6 +52,7 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   if (!how.namespace) return;
   checkLinks(name, options.link, configFile);
   const spec = specOf(config, { name, pid, configFile, words, options, joining });
+  if (options.aliases.length > 0) noteAliases(name, spec.names);
   const record = await connect(how, spec, { sweep: () => sweepOnce(how) });
   await bestEffortAsync(how, 'links', () => relinkParents(how, name, { gone: false }));
   bestEffort(how.log, 'environment of links', () => {

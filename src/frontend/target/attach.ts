@@ -1,20 +1,22 @@
 /** `nethooks attach`: what a CNI runtime would ask for, asked from the command line. */
 
+import { withNamespace } from '../../attachment/detach.ts';
+import { addShim } from '../../attachment/shim.ts';
 import { NethooksError } from '../../errors.ts';
-import { readRoutes } from '../../host/facts.ts';
 import { bare, isIPv4, subnetCidr, subnetOf, toAddress, toNumber } from '../../model/address.ts';
+import { type AttachmentRecord, attachmentId, type Owner } from '../../model/attachment.ts';
 import { parsePortSpec } from '../../model/ports.ts';
 import { wantedPorts } from '../../plan/attachment/publish.ts';
-import { type AttachmentRecord, listAttachments, readAttachment, writeAttachment } from '../../store/attachments.ts';
+import { ATTACHED } from '../../plan/attachment/wiring.ts';
 import { readHostRecord } from '../../store/host-record.ts';
+import { readRecord, recordsWhere, writeRecord } from '../../store/records.ts';
+import { readRoutes } from '../../system/routes.ts';
 import { add, type CniContext } from '../cni/add.ts';
 import { parseConf } from '../cni/conf.ts';
-import { del } from '../cni/del.ts';
-import { remove } from '../cni/gc.ts';
+import { detachRecord } from '../cni/del.ts';
 import { enter } from '../cni/namespace.ts';
 import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
-import { addShim } from './shim.ts';
 import { parseTarget, type Target, targetName } from './target.ts';
 
 export interface AttachWish {
@@ -34,10 +36,15 @@ export interface AttachWish {
   hostShim: boolean;
 }
 
-/** Under which network name attachments are recorded, and addresses held that are on no network of ours. */
-export const ATTACHED = 'attach';
-
-export const attachmentId = (kind: string, name: string): string => `attached.${kind}.${name}`;
+/** Whose attachment it is that is made for a target. */
+export const ownerOfTarget = (
+  { kind, name }: Pick<Target, 'kind' | 'name'>,
+  ifname: string,
+): Owner & { kind: 'attach' } => ({
+  kind: 'attach',
+  id: `attached.${kind}.${name}`,
+  ifname,
+});
 
 /** Where the stock IPAM plugins are, for dhcp. */
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
@@ -46,9 +53,10 @@ const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 export async function attach(context: CniContext, target: Target, wish: AttachWish): Promise<Result> {
   const conf = configuration(wish);
   const name = wish.name ?? target.name;
+  const owner = ownerOfTarget(target, wish.ifname);
   const request: Request = {
     command: 'ADD',
-    containerId: attachmentId(target.kind, target.name),
+    containerId: owner.id,
     netns: target.netns,
     ifname: wish.ifname,
     path: PLUGINS,
@@ -66,9 +74,9 @@ export async function attach(context: CniContext, target: Target, wish: AttachWi
     publishAll: false,
     publishAddress: '0.0.0.0',
   });
-  const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns));
+  const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns), owner);
   if (!wish.hostShim) return result;
-  const key = { network: ATTACHED, id: request.containerId, ifname: wish.ifname };
+  const record = readRecord(attachmentId(owner)) as AttachmentRecord;
   try {
     const master = wish.master ?? readRoutes().defaultDevice ?? '';
     const shim = addShim(
@@ -76,9 +84,9 @@ export async function attach(context: CniContext, target: Target, wish: AttachWi
       master,
       result.ips.map(({ address }) => bare(address)),
     );
-    writeAttachment({ ...(readAttachment(key) as AttachmentRecord), shim });
+    writeRecord({ ...record, shim });
   } catch (error) {
-    del(context, { ...request, command: 'DEL' });
+    await detach(context, [record]);
     throw error;
   }
   return result;
@@ -136,20 +144,22 @@ function addressing({ mode, address, gateway }: AttachWish): Record<string, unkn
 /** What was attached to a target, whether or not that is still there. */
 export function attachmentsOf(word: string, ifname: string | null): AttachmentRecord[] {
   const { kind, name } = parseTarget(word);
-  return listAttachments(ATTACHED).filter((record) => {
-    const [, ofKind = '', ...rest] = record.id.split('.');
+  return recordsWhere((owner) => {
+    if (owner.kind !== 'attach') return false;
+    const [, ofKind = '', ...rest] = owner.id.split('.');
     const same = kind === null ? ofKind : kind;
     return (
       ofKind === same &&
       rest.join('.') === targetName(ofKind as Target['kind'], name) &&
-      (ifname === null || record.ifname === ifname)
+      (ifname === null || owner.ifname === ifname)
     );
   });
 }
 
 /** Takes attachments back. */
-export function detach(context: CniContext, records: readonly AttachmentRecord[]): void {
-  for (const record of records) remove(context, record);
+export async function detach({ exec, log }: CniContext, records: readonly AttachmentRecord[]): Promise<void> {
+  for (const record of records)
+    await withNamespace({ exec, log, wait: false }, record.life, (how) => detachRecord(how, record));
 }
 
 const usage = (message: string): NethooksError => new NethooksError(message, 2);

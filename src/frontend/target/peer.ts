@@ -1,21 +1,20 @@
 /** `nethooks attach A --peer B`: a wire between two containers, without a bridge and without the host. */
 import { closeSync } from 'node:fs';
+import { connect } from '../../attachment/connect.ts';
+import { detach, withNamespace } from '../../attachment/detach.ts';
+import { linkFault } from '../../drivers/driver.ts';
 import { NethooksError } from '../../errors.ts';
 import { isIPv4, subnetOf, toAddress, toNumber } from '../../model/address.ts';
-import { insideCommands, macOf } from '../../plan/attachment/wiring.ts';
-import {
-  type AttachmentRecord,
-  type Key,
-  namespaceAt,
-  removeAttachment,
-  writeAttachment,
-} from '../../store/attachments.ts';
-import { failure } from '../../system/exec.ts';
-import { ipInside } from '../../system/ip.ts';
+import { type AttachmentRecord, attachmentId } from '../../model/attachment.ts';
+import { EPHEMERAL } from '../../plan/attachment/publish.ts';
+import type { AttachmentSpec, LinkSpec } from '../../plan/attachment/spec.ts';
+import { macOf } from '../../plan/attachment/wiring.ts';
+import { namespaceAt, writeRecord } from '../../store/records.ts';
+import { IpError } from '../../system/apply.ts';
 import type { CniContext } from '../cni/add.ts';
-import { inside } from '../cni/links.ts';
 import { openNamespace } from '../cni/namespace.ts';
-import { ATTACHED, attachmentId } from './attach.ts';
+import { sweepOnce } from '../sweep.ts';
+import { ownerOfTarget } from './attach.ts';
 import type { Target } from './target.ts';
 
 /** One end. */
@@ -39,63 +38,70 @@ export function otherAddress(address: string): string | null {
 }
 
 /** @throws NethooksError, CniError; nothing is left then */
-export async function attachPeers({ exec }: CniContext, ends: readonly [End, End]): Promise<void> {
-  const [one, two] = ends;
-  const namespaces = ends.map(({ target }) => openNamespace(target.netns)) as [number, number];
-  const keys = ends.map(
-    ({ target, ifname }): Key => ({ network: ATTACHED, id: attachmentId(target.kind, target.name), ifname }),
-  ) as [Key, Key];
+export async function attachPeers(context: CniContext, [one, two]: readonly [End, End]): Promise<void> {
+  if (namespaceAt(one.target.netns) === namespaceAt(two.target.netns) && one.ifname === two.ifname)
+    throw new NethooksError('both ends are in one network namespace: --peer-ifname names the other one', 2);
+  const link: LinkSpec = { driver: 'peer', netns: two.target.netns, ifname: two.ifname, mac: macOfEnd(two) };
+  // The first one makes the pair, the second finds its end there.
+  const first = await connectEnd(context, one, link);
   try {
-    if (namespaceAt(one.target.netns) === namespaceAt(two.target.netns) && one.ifname === two.ifname)
-      throw new NethooksError('both ends are in one network namespace: --peer-ifname names the other one', 2);
-    const [near, far] = ends.map(({ ifname }, index) => [
-      'name',
-      ifname,
-      'address',
-      macOf(ATTACHED, (keys[index] as Key).id, ifname),
-      'netns',
-      index === 0 ? '/proc/self/fd/3' : two.target.netns,
-    ]) as [string[], string[]];
-    const words = ['link', 'add', ...near, 'type', 'veth', 'peer', ...far];
-    const made = exec('ip', words, { fd: namespaces[0] });
-    if (made.code !== 0) throw new NethooksError(explain(made.stderr, failure('ip', words, made)));
-    try {
-      for (const [index, { ifname, address }] of ends.entries())
-        await inside(ipInside(exec, namespaces[index] as number, '-json'), insideCommands(ifname, [{ address }], []));
-      for (const index of [0, 1] as const) writeAttachment(recordOf(ends[index], keys[index], keys[1 - index] as Key));
-    } catch (error) {
-      exec('nsenter', ['--net=/proc/self/fd/3', 'ip', 'link', 'delete', 'dev', one.ifname], { fd: namespaces[0] });
-      for (const key of keys) removeAttachment(key);
-      throw error;
-    }
-  } finally {
-    for (const fd of namespaces) closeSync(fd);
+    const second = await connectEnd(context, two, { driver: 'none' });
+    writeRecord({ ...first, peer: attachmentId(second.owner) });
+    writeRecord({ ...second, peer: attachmentId(first.owner) });
+  } catch (error) {
+    await withNamespace({ ...context, wait: false }, first.life, (how) => detach(how, first));
+    throw error;
   }
 }
 
-const explain = (stderr: string, otherwise: string): string =>
-  /File exists/.test(stderr)
-    ? 'one of the two has an interface of that name already; --ifname and --peer-ifname choose others'
-    : otherwise;
+async function connectEnd(context: CniContext, end: End, link: LinkSpec): Promise<AttachmentRecord> {
+  const fd = openNamespace(end.target.netns);
+  const how = { ...context, wait: false, namespace: { fd, host: null, inside: null } };
+  try {
+    return await connect(how, specOf(end, link), { sweep: () => sweepOnce(how), result: () => resultOf(end) });
+  } catch (error) {
+    throw explained(error);
+  } finally {
+    closeSync(fd);
+  }
+}
 
-function recordOf({ target, address, ifname }: End, key: Key, peer: Key): AttachmentRecord {
-  return {
-    ...key,
-    kind: 'ptp',
-    netns: target.netns,
-    namespace: namespaceAt(target.netns) ?? '',
-    hostLink: null,
-    store: null,
-    ipam: null,
-    masquerade: [],
-    policy: null,
-    names: { files: [], networks: [] },
-    result: {
-      interfaces: [{ name: ifname, sandbox: target.netns }],
-      ips: [{ address, interface: 0 }],
-      routes: [],
-      dns: {},
+const macOfEnd = ({ target, ifname }: End): string => macOf(attachmentId(ownerOfTarget(target, ifname)), ifname, '');
+
+const specOf = (end: End, link: LinkSpec): AttachmentSpec => ({
+  owner: ownerOfTarget(end.target, end.ifname),
+  life: { netns: end.target.netns, namespace: namespaceAt(end.target.netns) ?? '' },
+  interfaces: [
+    {
+      ifname: end.ifname,
+      link,
+      network: null,
+      mac: macOfEnd(end),
+      mtu: null,
+      addressing: { how: 'static', ips: [{ address: end.address }], routes: [] },
     },
-    peer,
-  };
+  ],
+  names: [],
+  publish: [],
+  publishPorts: EPHEMERAL,
+  exposed: [],
+  links: [],
+  masquerade: false,
+  files: null,
+});
+
+const resultOf = ({ target, ifname, address }: End) => ({
+  interfaces: [{ name: ifname, sandbox: target.netns }],
+  ips: [{ address, interface: 0 }],
+  routes: [],
+  dns: {},
+});
+
+function explained(error: unknown): unknown {
+  const words = error instanceof IpError ? error.stderr : error instanceof Error ? error.message : '';
+  return linkFault(words) === 'exists'
+    ? new NethooksError(
+        'one of the two has an interface of that name already; --ifname and --peer-ifname choose others',
+      )
+    : error;
 }

@@ -1,6 +1,7 @@
 /** From what is asked for, and what was reserved for it, to the steps that make it and the record of them: pure. */
-import { DRIVERS } from '../../drivers/index.ts';
+
 import type { Driver, LinkPlan, LinkRequest } from '../../drivers/driver.ts';
+import { DRIVERS } from '../../drivers/index.ts';
 import { NethooksError } from '../../errors.ts';
 import { bare, isV6 } from '../../model/address.ts';
 import {
@@ -125,7 +126,9 @@ function linkPlan(spec: AttachmentSpec, placed: Placed, index: number, facts: At
 
 /** Packets go from one interface to another, as the stock plugins bridge and ptp see to it. */
 function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwarding }: AttachmentFacts): Step[] {
-  const addresses = placed.flatMap(({ ips }, index) => (plans[index]?.forwards ? ips.map(({ address }) => address) : []));
+  const addresses = placed.flatMap(({ ips }, index) =>
+    plans[index]?.forwards ? ips.map(({ address }) => address) : [],
+  );
   const step = (needed: boolean, key: string, before: string): Step[] =>
     needed && before !== '1' ? [{ kind: 'sysctl', key, before, value: '1', shared: true }] : [];
   return [
@@ -293,7 +296,9 @@ export function planPolicy(before: Policy | null, after: Policy | null, facts: A
 
 /** Whether there may be connections to end: of what goes, or of clients that asked a UDP port before it was published. */
 function needsConntrack(before: Policy | null, after: Policy | null): boolean {
-  return (before !== null && before.address !== '') || (after?.publish.some(({ protocol }) => protocol === 'udp') ?? false);
+  return (
+    (before !== null && before.address !== '') || (after?.publish.some(({ protocol }) => protocol === 'udp') ?? false)
+  );
 }
 
 /** What publishing needs of the bridge, beside rules (plan/host/publishing.ts). */

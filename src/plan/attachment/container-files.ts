@@ -78,8 +78,7 @@ export function hostsLines({ hostname, address, gateway, extraHost, links }: Hos
 
 /** Whether resolv.conf may have to name the host's own servers. */
 export const asksHostResolver = ({ options, network, resolvConf }: FilesSpec): boolean =>
-  resolvConf === undefined &&
-   options.resolvConf !== 'none' && !(network?.dns === true && options.dns.length === 0);
+  resolvConf === undefined && options.resolvConf !== 'none' && !(network?.dns === true && options.dns.length === 0);
 
 /**
  * What a container's files are to say.

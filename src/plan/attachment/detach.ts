@@ -3,8 +3,8 @@ import { DRIVERS } from '../../drivers/index.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import { elementsOf, type Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
-import type { AttachmentFacts } from './facts.ts';
 import { planPolicy } from './attach.ts';
+import type { AttachmentFacts } from './facts.ts';
 import { domainsOf, namesFile, reservationFile } from './names.ts';
 
 /** What of a record is to go. */
@@ -25,7 +25,9 @@ export function planDetach({ record, masquerade, forGood, domains }: Leaving, fa
     facts.files[path] === null || facts.files[path] === undefined
       ? []
       : [{ kind: 'file', path, before: facts.files[path], content: null }];
-  const names = [...new Set([...domains, ...domainsOf(interfaces)])].flatMap((domain) => remove(namesFile(domain, owner)));
+  const names = [...new Set([...domains, ...domainsOf(interfaces)])].flatMap((domain) =>
+    remove(namesFile(domain, owner)),
+  );
   const reservations = forGood
     ? interfaces.flatMap(({ network, ifname }) =>
         network === null || owner.kind !== 'lxc' ? [] : remove(reservationFile(network, owner, ifname)),

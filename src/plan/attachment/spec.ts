@@ -72,7 +72,7 @@ export type LinkSpec =
   | { driver: 'bridge'; bridge: string; hostLink: string; hairpin: boolean; ensure: BridgeSpec | null }
   | { driver: 'ptp'; hostLink: string }
   | { driver: 'macvlan' | 'ipvlan'; mode: string; master: string }
-  | { driver: 'peer'; /** Path of the other end's namespace. */ netns: string; ifname: string; mac: string };
+  | { driver: 'peer' /** Path of the other end's namespace. */; netns: string; ifname: string; mac: string };
 
 /** What a bridge that is not one of our networks' is to have; it is made where it is missing. */
 export interface BridgeSpec {
@@ -87,7 +87,18 @@ export interface BridgeSpec {
 export type Addressing =
   | { how: 'none' }
   | { how: 'static'; ips: PlacedIp[]; routes: WiredRoute[] }
-  | { how: 'store'; store: AddressStore; sets: AddressSet[]; routes: WiredRoute[]; /** Its remembered ones. */ hints: string[]; search: boolean }
+  | {
+      how: 'store';
+      store: AddressStore;
+      sets: AddressSet[];
+      routes: WiredRoute[];
+      /** Whether the default routes lead through the addresses' gateways, where `routes` has none. */
+      defaultRoute?: boolean;
+      /** The addresses that it is remembered to have. */
+      hints: string[];
+      /** Whether it may have one that nobody remembers. */
+      search: boolean;
+    }
   | { how: 'elsewhere' };
 
 /** A set of ranges: it gets one address of each. */

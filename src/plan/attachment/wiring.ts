@@ -206,3 +206,12 @@ export function anchoredCommands({ ifname, ip, mac, mtu, dhcp, index }: Anchored
       : []),
   ];
 }
+
+/** One for each family, by its first address that has a gateway. */
+export function defaultRoutes(ips: readonly WiredIp[]): { dst: string; gw: string }[] {
+  const families = [false, true].flatMap((v6) => ips.find((ip) => ip.gateway && isV6(ip.address) === v6) ?? []);
+  return families.map(({ address, gateway }) => ({ dst: isV6(address) ? '::/0' : '0.0.0.0/0', gw: gateway as string }));
+}
+
+/** The CNI network name of what `nethooks attach` makes, after which its interfaces are named. */
+export const ATTACHED = 'attach';

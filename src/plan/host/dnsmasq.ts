@@ -3,7 +3,16 @@
 import { isIPv4, netmask, subnetOf, toAddress } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
-import { DNSMASQ_RELOADS, dhcpHostsDir, dnsmasqConf, dnsmasqPid, leasesFile, namesDir, STATE, UPSTREAMS } from '../../model/paths.ts';
+import {
+  DNSMASQ_RELOADS,
+  dhcpHostsDir,
+  dnsmasqConf,
+  dnsmasqPid,
+  leasesFile,
+  namesDir,
+  STATE,
+  UPSTREAMS,
+} from '../../model/paths.ts';
 import type { FileStep, Step } from '../../model/step.ts';
 import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';

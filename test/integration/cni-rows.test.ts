@@ -1,0 +1,208 @@
+/** What configurations for the stock plugins ask for in corners, and what runtimes send: the same answers as theirs. */
+import { afterEach, beforeAll, expect, it } from 'vitest';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import { addNamespaces, type CniAnswer, callCni, cniState, inNamespace, installCni, mustCni } from '../lab/cni.ts';
+import { describeLab, installNethooks, labHost, sh } from '../lab/lab.ts';
+
+let host: ThrowawayHost;
+let clean: string;
+
+const BRIDGE = {
+  cniVersion: '1.0.0',
+  name: 'net',
+  type: 'nethooks-bridge',
+  bridge: 'cni0',
+  isGateway: true,
+  ipam: { type: 'host-local', subnet: '10.11.0.0/16', routes: [{ dst: '0.0.0.0/0' }] },
+};
+
+const STORE = '/var/lib/cni/networks/net';
+
+const silent = ({ code, stdout, stderr }: CniAnswer): void => {
+  expect(stdout, stderr).toBe('');
+  expect(code).toBe(0);
+};
+const differs = (answer: CniAnswer): void => expect(answer.json).toMatchObject({ code: 102 });
+const macOf = async (link: string) => (await sh(host, 'cat "/sys/class/net/$1/address"', [link])).trim();
+const macInside = async (name: string) =>
+  JSON.parse(await inNamespace(host, name, ['ip', '-json', 'link', 'show', 'dev', 'eth0']))[0].address as string;
+const addressesOf = ({ ips }: { ips: { address: string }[] }) => ips.map(({ address }) => address);
+
+/** Bridges stay, as with the stock plugin; nothing else does. */
+const expectClean = async (): Promise<void> => expect((await cniState(host)).replace(/^cni\d\n/gm, '')).toBe(clean);
+
+const RESET = `
+for name; do ip netns del "$name"; ip netns add "$name"; done
+nft delete table inet nethooks-cni || true
+rm -rf /var/lib/cni /run/nethooks/cni /run/nethooks/ports
+for link in $(ls /sys/class/net | grep '^cni'); do ip link del "$link"; done`;
+
+describeLab('CNI in corners', () => {
+  beforeAll(async () => {
+    host = await labHost({ uplinks: 1 });
+    await installNethooks(host);
+    await installCni(host);
+    await addNamespaces(host, ['pod', 'other', 'third']);
+    clean = await cniState(host);
+  });
+
+  // A test that failed must not make the others fail.
+  afterEach(({ task }) => {
+    if (task.result?.state === 'fail') return sh(host, RESET, ['pod', 'other', 'third']);
+  });
+
+  it('GC: null is an empty list', async () => {
+    const conf = { ...BRIDGE, cniVersion: '1.1.0' };
+    await mustCni(host, 'ADD', conf);
+    silent(await callCni(host, 'GC', { ...conf, 'cni.dev/valid-attachments': null }));
+    await expectClean();
+  });
+
+  const V6 = { type: 'host-local', ranges: [[{ subnet: 'fd00:21::/64' }]], routes: [{ dst: '::/0' }] };
+  const V6_ONLY: Record<string, object> = {
+    bridge: { ...BRIDGE, bridge: 'cni1', ipam: V6 },
+    ptp: { ...BRIDGE, type: 'nethooks-ptp', ipam: V6 },
+    macvlan: {
+      ...BRIDGE,
+      type: 'nethooks-macvlan',
+      master: 'eth0',
+      ipam: {
+        ...V6,
+        ranges: [[{ subnet: '2001:db8:2::/64', rangeStart: '2001:db8:2::50', gateway: '2001:db8:2::1' }]],
+      },
+    },
+  };
+  it.each(Object.keys(V6_ONLY))('CHECK of %s with IPv6 alone', async (kind) => {
+    const conf = V6_ONLY[kind] as object;
+    const prevResult = await mustCni(host, 'ADD', conf);
+    const [address] = addressesOf(prevResult) as [string];
+    const check = () => callCni(host, 'CHECK', { ...conf, prevResult });
+    const restore = `ip -n pod address replace ${address} dev eth0 nodad`;
+    const [route = ''] = (await sh(host, 'ip -n pod -6 route show default')).split('\n');
+    expect(route).toContain('via');
+    silent(await check());
+    await sh(host, `ip -n pod -6 route del ${route}`);
+    differs(await check());
+    await sh(host, `ip -n pod -6 route add ${route}`);
+    silent(await check());
+    await sh(host, `ip -n pod address del ${address} dev eth0`);
+    differs(await check());
+    await sh(host, `${restore}; ip -n pod -6 route replace ${route}`);
+    const file = `${STORE}/${address.split('/')[0]}`;
+    await sh(host, 'mv "$1" /tmp/held', [file]);
+    differs(await check());
+    await sh(host, 'mv /tmp/held "$1"', [file]);
+    silent(await callCni(host, 'DEL', { ...conf, prevResult }));
+    await expectClean();
+  });
+
+  const REFUSED: [string, object, { args?: string; netns?: string }?][] = [
+    ['a key that we do not support', { ...BRIDGE, vlan: 5 }],
+    ['an mtu that is none', { ...BRIDGE, mtu: 10 }],
+    ['nothing to go by', { cniVersion: '1.0.0', name: 'net', type: 'nethooks' }],
+    [
+      'ports that portmap has to publish',
+      { ...BRIDGE, runtimeConfig: { portMappings: [{ hostPort: 8, containerPort: 8 }] } },
+    ],
+    ['a network that is not up', { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br9' }],
+    ['a network that is no name', { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: '../br0' }],
+    ['network and ipam', { ...BRIDGE, type: 'nethooks', network: 'br0' }],
+    ['ipam that is text', { ...BRIDGE, ipam: 'host-local' }],
+    ['no ipam for ptp', { ...BRIDGE, type: 'nethooks-ptp', ipam: {} }],
+    ['ipam without a type', { ...BRIDGE, ipam: { subnet: '10.11.0.0/16' } }],
+    ['an ipam plugin that is not there', { ...BRIDGE, ipam: { type: 'no-such-plugin' } }],
+    ['an ipam plugin that is no name', { ...BRIDGE, ipam: { type: '../host-local' } }],
+    ['an ipam plugin whose daemon does not run', { ...BRIDGE, ipam: { type: 'dhcp' } }],
+    [
+      'an address that the ipam plugin cannot read',
+      { ...BRIDGE, ipam: { type: 'static', addresses: [{ address: 'x' }] } },
+    ],
+    ['a subnet that is none', { ...BRIDGE, ipam: { type: 'host-local', subnet: '10.11.0.0' } }],
+    ['a store that is no directory', { ...BRIDGE, ipam: { ...BRIDGE.ipam, dataDir: '/etc/hostname' } }],
+    ['a resolvConf that is not there', { ...BRIDGE, ipam: { ...BRIDGE.ipam, resolvConf: '/no/such/file' } }],
+    ['an address of another subnet', BRIDGE, { args: 'IP=10.99.0.1' }],
+    ['an argument that nobody knows', BRIDGE, { args: 'FOO=1' }],
+    ['an argument without a value', BRIDGE, { args: 'FOO' }],
+    ['a namespace that is not there', BRIDGE, { netns: 'gone' }],
+  ];
+  it.each(REFUSED)('DEL of what ADD refused: %s', async (_what, conf, call = {}) => {
+    const before = await cniState(host);
+    const added = await callCni(host, 'ADD', conf, call);
+    expect(added.code, added.stdout).toBe(1);
+    silent(await callCni(host, 'DEL', conf, call));
+    expect((await cniState(host)).replace(/^cni\d\n/gm, '')).toBe(before.replace(/^cni\d\n/gm, ''));
+  });
+
+  it('DEL releases what is held, whatever is wrong with the configuration by then', async () => {
+    const hold = (file: string) => sh(host, 'mkdir -p "$(dirname "$1")"; printf "pod\\r\\neth0" >"$1"', [file]);
+    const isHeld = async (file: string) => (await host.run(['test', '-e', file])).code === 0;
+    const cases: [string, object][] = [
+      [`${STORE}/10.11.0.9`, { ...BRIDGE, mtu: 10, vlan: 5 }],
+      [`${STORE}/10.11.0.9`, { ...BRIDGE, ipam: { type: 'host-local' } }],
+      ['/tmp/store/net/10.11.0.9', { ...BRIDGE, ipam: { type: 'host-local', subnet: 'x', dataDir: '/tmp/store' } }],
+      [
+        '/var/lib/cni/networks/br0/10.0.0.9',
+        { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br0', mtu: 10 },
+      ],
+    ];
+    for (const [file, conf] of cases) {
+      await hold(file);
+      silent(await callCni(host, 'DEL', conf, { id: 'other', netns: 'pod' }));
+      expect(await isHeld(file)).toBe(true);
+      silent(await callCni(host, 'DEL', conf));
+      expect(await isHeld(file), JSON.stringify(conf)).toBe(false);
+    }
+    // Of a container that runs, when its configuration has been broken since.
+    await mustCni(host, 'ADD', BRIDGE);
+    silent(await callCni(host, 'DEL', { cniVersion: '1.0.0', name: 'net', type: 'nethooks-bridge', ipam: 'x' }));
+    await expectClean();
+  });
+
+  const MADE_BY: [string, string][] = [
+    ['us', 'true'],
+    ['somebody else', 'ip link add cni5 type bridge'],
+    [
+      'somebody else, with a port',
+      'ip link add cni5 type bridge; ip link add old0 address 00:00:00:00:00:01 type veth peer old1; ip link set old0 master cni5; ip link set cni5 up',
+    ],
+    [
+      'somebody else, in use',
+      'ip link add cni5 type bridge; ip address add 10.11.0.1/16 dev cni5; ip link set cni5 up',
+    ],
+  ];
+  it.each(MADE_BY)('a bridge made by %s keeps its MAC while ports come and go', async (_who, script) => {
+    await sh(host, script);
+    const conf = { ...BRIDGE, bridge: 'cni5' };
+    const macs = new Set((await host.run(['cat', '/sys/class/net/cni5/address'])).stdout.split('\n').filter(Boolean));
+    const look = async () => macs.add(await macOf('cni5'));
+    const call = async (verb: string, id: string) => {
+      const result = await mustCni(host, verb, conf, { id });
+      if (result) macs.add(result.interfaces[0].mac);
+      await look();
+    };
+    for (const id of ['pod', 'other', 'third']) await call('ADD', id);
+    await sh(host, 'ip link del old0 2>/dev/null || true');
+    await look();
+    for (const id of ['other', 'pod', 'third']) await call('DEL', id);
+    expect([...macs]).toHaveLength(1);
+    expect(await sh(host, 'cat /sys/class/net/cni5/addr_assign_type; ip link del cni5')).toBe('3\n');
+    await expectClean();
+  });
+
+  it('args.cni.mac is the MAC, as the stock bridge has it', async () => {
+    const asked = { args: { cni: { mac: '02:00:00:00:0A:01' } } };
+    const more: [object, string][] = [
+      [asked, '02:00:00:00:0a:01'],
+      [{ ...asked, runtimeConfig: { mac: '02:00:00:00:0a:02' } }, '02:00:00:00:0a:02'],
+    ];
+    for (const type of ['nethooks-bridge', 'bridge'])
+      for (const [keys, mac] of more) {
+        const conf = { ...BRIDGE, type, bridge: 'cni6', ...keys };
+        const { interfaces } = await mustCni(host, 'ADD', conf, { args: 'IgnoreUnknown=1;MAC=02:00:00:00:0a:03' });
+        expect(await macInside('pod'), type).toBe(mac);
+        expect(interfaces.at(-1).mac).toBe(mac);
+        await mustCni(host, 'DEL', conf);
+      }
+    await expectClean();
+  });
+});
