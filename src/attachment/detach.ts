@@ -6,11 +6,13 @@ import { mapElements } from '../model/policy.ts';
 import { elementsAbout, planDetach } from '../plan/attachment/detach.ts';
 import { domainsOf, namesFile } from '../plan/attachment/names.ts';
 import { ATTACHED, hostLinkOf } from '../plan/attachment/wiring.ts';
-import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
+import { parseListing, REMOVE_TABLE, TABLE } from '../plan/host/nft-listing.ts';
+import { readHostRecord } from '../store/host-record.ts';
 import { forgetParent } from '../store/links.ts';
 import { listPorts, releasePorts } from '../store/ports.ts';
 import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../store/records.ts';
-import { type Applying, applyAll } from '../system/apply.ts';
+import { entriesOf } from '../store/register.ts';
+import { type Applying, applyAll, applySteps } from '../system/apply.ts';
 import { changeElements } from '../system/elements.ts';
 import { filesIn, readText } from '../system/files.ts';
 import { gatherFacts, nameFiles } from './facts.ts';
@@ -63,6 +65,7 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   const there = how.namespace !== undefined;
   await attempt(() => applyAll(how, there ? steps : steps.filter((step) => step.kind !== 'ip' || !step.where)));
   if (record.rebuilt) await attempt(() => removeUnknown(how, interfaces));
+  if (masquerade.length > 0) await attempt(() => removeTable(how));
   // As long as the rules are there, the ports are nobody else's.
   if (errors.length === 0) {
     releasePorts(id, record.rebuilt || record.state === 'intent' ? portsOf(id) : (policy?.publish ?? []));
@@ -99,6 +102,12 @@ function guessed({ owner, interfaces }: AttachmentRecord): Interface[] {
     store: null,
   };
   return [{ ...base, driver: 'bridge', hostLink }, ...interfaces.slice(1)];
+}
+
+/** The last one whose packets are masqueraded takes the table along, where no network of ours is up. */
+async function removeTable(how: Applying): Promise<void> {
+  if (readHostRecord().networks.length === 0 && entriesOf('masquerade').length === 0)
+    await applySteps(how, [{ kind: 'nft', script: REMOVE_TABLE, undo: '' }]);
 }
 
 /** Removes what leads to addresses whose owner does not know what it had. */

@@ -292,9 +292,9 @@ export class IpError extends NethooksError {
   /** Its number, from 1 on; 0 when ip did not say. */
   readonly line: number;
 
-  constructor({ commands }: IpStep, result: ExecResult) {
+  constructor({ commands }: IpStep, result: ExecResult, options: readonly string[] = []) {
     const line = Number(/Command failed \S*:(\d+)/.exec(result.stderr)?.[1] ?? 0);
-    super(`${failure('ip', ['-batch', '-'], result)}${line > 0 ? ` (${commands[line - 1]})` : ''}`);
+    super(`${failure('ip', [...options, '-batch', '-'], result)}${line > 0 ? ` (${commands[line - 1]})` : ''}`);
     this.stderr = result.stderr;
     this.line = line;
   }
@@ -315,7 +315,7 @@ async function batch({ exec, namespace }: Applying, step: IpStep, given: string[
     : exec.start('ip', [...options, '-batch', '-'], { input });
   const result = await ip;
   const missing = step.lenient === true && onlyMissing(result.stderr);
-  if (result.code !== 0 && !missing) throw new IpError(step, result);
+  if (result.code !== 0 && !missing) throw new IpError(step, result, options);
   return step.where === 'namespace' ? result.stdout : '';
 }
 

@@ -35,6 +35,7 @@ const policy = (rest: Partial<Policy>): Policy => ({
   publish: [],
   links: [],
   exposed: [],
+  masquerade: [],
   ...rest,
 });
 const link = (from: string, to: string, ...ports: number[]): Link => ({

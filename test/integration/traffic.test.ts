@@ -24,6 +24,7 @@ const WEB: Policy = {
   ]),
   links: [],
   exposed: [],
+  masquerade: [],
 };
 
 const CONTAINERS = `

@@ -6,11 +6,16 @@ import { must } from './host.ts';
 
 const DRIVER = `
 import { readFileSync } from 'node:fs';
-import { applyPolicy } from '#src/attachment/policy.ts';
+import { gatherFacts } from '#src/attachment/facts.ts';
+import { planPolicy } from '#src/plan/attachment/attach.ts';
+import { applySteps } from '#src/system/apply.ts';
 import { execUntil } from '#src/system/exec.ts';
 const [before, after] = JSON.parse(readFileSync(0, 'utf8'));
+const exec = execUntil(performance.now() + 20_000);
 try {
-  applyPolicy(execUntil(performance.now() + 20_000), before, after, (line) => console.log(line));
+  const bridges = [{ name: (after ?? before).network, addresses: false }];
+  const facts = gatherFacts(exec, { kind: 'lxc', name: 'test' }, bridges);
+  await applySteps({ exec, log: (line) => console.log(line), wait: false }, planPolicy(before, after, facts, ''));
 } catch (error) {
   console.error(error.message);
   process.exit(1);
@@ -18,7 +23,7 @@ try {
 `;
 
 export interface PolicyDriver {
-  /** applyPolicy(before, after); returns what it logged. Throws with what it says when it refuses. */
+  /** From one policy to the next; returns what it logged. Throws with what it says when it refuses. */
   apply(host: ThrowawayHost, before: Policy | null, after: Policy | null): Promise<string>;
   remove(): void;
 }

@@ -250,7 +250,7 @@ it.each([
   ['web\r\nx', 'eth0'],
   [' web', 'eth0'],
   ['web', 'eth0\0'],
-  ['x'.repeat(300), 'eth0'],
+  ['x'.repeat(1100), 'eth0'],
 ])('refuses the holder %j %j', (id, ifname) => {
   expect(() => reserveAddress(store, ranges, { id, ifname }, {})).toThrow(/not a holder/);
 });

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { bridgeCommands } from '../../src/drivers/bridge.ts';
 import { informPacket, parseAnswer } from '../../src/frontend/cni/dhcp-inform.ts';
-import { bridgeLines } from '../../src/frontend/cni/links.ts';
-import { masqueradeScript, unmasqueradeScript } from '../../src/frontend/cni/masquerade.ts';
-import { hostsLines, namesOf } from '../../src/frontend/cni/names.ts';
+import { namesOf } from '../../src/frontend/cni/names.ts';
 import { filesFor, type NetFacts, readEntries } from '../../src/frontend/cni/net-d.ts';
 import { otherAddress } from '../../src/frontend/target/peer.ts';
 import { parseTarget } from '../../src/frontend/target/target.ts';
 import { subnetCidr } from '../../src/model/address.ts';
+import { elementsOf, NO_POLICY } from '../../src/model/policy.ts';
+import { hostsLine } from '../../src/plan/attachment/names.ts';
 import {
   hostLinkOf,
   insideCommands,
@@ -31,9 +32,6 @@ describe('the lines for ip -batch', () => {
       'link add name veth1 address fe:00:00:00:00:01 mtu 1400 up master br0 type veth peer name eth0 address 02:00:00:00:00:01 mtu 1400 netns /proc/self/fd/3',
       'link set dev veth1 type bridge_slave hairpin on',
     ]);
-    expect(vethCommands({ ...wiring, bridgeMac: '0a:00:00:00:00:01' })[0]).toBe(
-      'link set dev br0 address 0a:00:00:00:00:01',
-    );
   });
 
   it('make an interface on another', () => {
@@ -80,14 +78,41 @@ describe('the lines for ip -batch', () => {
   });
 
   it('give a bridge only what it lacks', () => {
-    const wish = { name: 'cni0', mac: '', addresses: ['10.1.0.1/16'], mtu: null, promisc: true, force: false };
-    const link = { ifname: 'cni0', mtu: 1500, flags: ['UP'], addr_info: [{ local: '10.1.0.1', prefixlen: 16 }] };
-    expect(bridgeLines(wish, link)).toEqual(['link set dev cni0 promisc on']);
-    expect(bridgeLines({ ...wish, promisc: false }, link)).toEqual([]);
-    expect(() => bridgeLines({ ...wish, addresses: ['10.2.0.1/16'] }, link)).toThrow(/different/);
-    expect(bridgeLines({ ...wish, promisc: false, addresses: ['10.2.0.1/16'], force: true }, link)).toEqual([
+    const fact = {
+      mac: '0a:00:00:00:00:01',
+      mtu: 1500,
+      up: true,
+      promisc: false,
+      fixedMac: true,
+      addresses: ['10.1.0.1/16'],
+      filtersBridged: { ipv4: false, ipv6: false },
+      localnet: false,
+    };
+    const lines = (gateway: string, ensure: object, known: object | null = {}) =>
+      bridgeCommands(
+        {
+          driver: 'bridge',
+          bridge: 'cni0',
+          hostLink: 'veth1',
+          hairpin: false,
+          ensure: { isGateway: true, promisc: false, force: false, ...ensure },
+        },
+        { ips: [{ address: `${gateway}/16`, gateway }] },
+        known && { ...fact, ...known },
+        null,
+      );
+    expect(lines('10.1.0.1', { promisc: true })).toEqual(['link set dev cni0 promisc on']);
+    expect(lines('10.1.0.1', {})).toEqual([]);
+    expect(lines('10.1.0.1', {}, { fixedMac: false })).toEqual(['link set dev cni0 address 0a:00:00:00:00:01']);
+    expect(() => lines('10.2.0.1', {})).toThrow(/different/);
+    expect(lines('10.2.0.1', { force: true })).toEqual([
       'addr del 10.1.0.1/16 dev cni0',
       'addr replace 10.2.0.1/16 broadcast + dev cni0',
+    ]);
+    expect(lines('10.1.0.1', {}, null)).toEqual([
+      'link add name cni0 address 02:6e:0a:01:00:01 type bridge',
+      'addr replace 10.1.0.1/16 broadcast + dev cni0',
+      'link set dev cni0 up',
     ]);
   });
 });
@@ -116,13 +141,14 @@ it('names and MACs of links are fixed, valid, and different for different attach
   expect(hostLinkOf('net', 'pod', 'eth0')).toBe(hostLinkOf('net', 'pod', 'eth0'));
 });
 
-it('masquerading is two elements per container, taken back without failing on what is gone', () => {
-  expect(masqueradeScript(['10.11.0.5/16'])).toBe(
-    'add element inet nethooks-cni local { 10.11.0.0/16 . 10.11.0.0/16 }\nadd element inet nethooks-cni containers { 10.11.0.5 }\n',
-  );
-  expect(unmasqueradeScript(['fd00::5/64'])).toBe(
-    'add element inet nethooks-cni containers6 { fd00::5 }\ndelete element inet nethooks-cni containers6 { fd00::5 }\n',
-  );
+it('masquerading is two elements per container, in the words that nft prints', () => {
+  const masquerade = ['10.11.0.5/16', 'fd00::5/64', '10.12.0.7/32'];
+  expect(elementsOf({ ...NO_POLICY, masquerade })).toMatchObject({
+    masqueraded: ['10.11.0.5', '10.12.0.7'],
+    masqueraded6: ['fd00::5'],
+    local: ['10.11.0.0/16 . 10.11.0.0/16', '10.12.0.7 . 10.12.0.7'],
+    local6: ['fd00::/64 . fd00::/64'],
+  });
 });
 
 describe('names', () => {
@@ -138,8 +164,8 @@ describe('names', () => {
   });
 
   it('become lines of a hosts file', () => {
-    expect(hostsLines(['web', 'www'], 'lxc', [{ address: '10.0.0.5/24' }])).toBe('10.0.0.5 web.lxc web www.lxc www\n');
-    expect(hostsLines([], 'lxc', [{ address: '10.0.0.5/24' }])).toBe('');
+    expect(hostsLine('10.0.0.2', ['web', 'www'], 'lxc')).toBe('10.0.0.2 web.lxc web www.lxc www\n');
+    expect(hostsLine('10.0.0.2', ['db.web'], 'lxc', false)).toBe('10.0.0.2 db.web.lxc\n');
   });
 });
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
 import { NethooksError } from '../../src/errors.ts';
 import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
@@ -10,6 +9,7 @@ import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/atta
 import { planFirewall, planFirewallDown } from '../../src/plan/host/firewall.ts';
 import { planIsolation } from '../../src/plan/host/isolation.ts';
 import { parseListing, TABLE } from '../../src/plan/host/nft-listing.ts';
+import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
 import type { Exec } from '../../src/system/exec.ts';
 
 const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish => ({
@@ -110,6 +110,7 @@ const policy: Policy = {
     ports: parseExpose('5432'),
   })),
   exposed: [],
+  masquerade: [],
 };
 
 it('elementsOf: what nft prints; two aliases are one permission', () => {
@@ -117,6 +118,10 @@ it('elementsOf: what nft prints; two aliases are one permission', () => {
     published: ['tcp . 8080 : 10.0.0.2 . 80'],
     published_at: ['127.0.0.1 . udp . 53 : 10.0.0.2 . 5353'],
     links: ['10.0.0.2 . 10.0.0.3 . tcp . 5432'],
+    masqueraded: [],
+    masqueraded6: [],
+    local: [],
+    local6: [],
   });
 });
 
@@ -152,7 +157,7 @@ describe('the table', () => {
     expect(full).toContain('tcp . 10999 : 10.0.0.2 . 80');
   });
 
-  it("puts back what running containers lack, leaves what it does not know, and drops other networks' containers", () => {
+  it("puts back what running containers lack, drops what is nobody's, and other networks' containers", () => {
     const listing = `table inet nethooks {
 \tmap published {
 \t\ttype inet_proto . inet_service : ipv4_addr . inet_service
@@ -164,8 +169,8 @@ describe('the table', () => {
       nft: listing,
       policies: [policy, { ...policy, network: 'br9', address: '10.9.0.9' }],
     });
-    expect(text).not.toContain('delete element');
-    expect(text).not.toContain(`${TABLE} published {`);
+    expect(text).toContain(`delete element ${TABLE} published { tcp . 9 : 10.0.0.9 . 9 }`);
+    expect(text).not.toContain(`add element ${TABLE} published {`);
     expect(text).not.toContain('10.9.0.9');
     expect(text).toContain(`add element ${TABLE} links { 10.0.0.2 . 10.0.0.3 . tcp . 5432 }`);
   });

@@ -28,11 +28,11 @@ const ports = (container: string, publish: string[]) => reserve(container, publi
 
 describe('host ports', () => {
   it('are one file each, and the same for who has them already', () => {
-    const { published, fresh } = reserve('web', ['21080:80', '127.0.0.1:21081:81/udp']);
-    expect(readdirSync(directory).sort()).toEqual(['tcp-21080-0.0.0.0', 'udp-21081-127.0.0.1']);
+    const { published, fresh } = reserve('lxc/web', ['21080:80', '127.0.0.1:21081:81/udp']);
+    expect(readdirSync(directory).sort()).toEqual(['tcp-21080', 'udp-21081']);
     expect(fresh).toHaveLength(2);
-    expect(reserve('web', ['21080:80'])).toEqual({ published: [published[0]], fresh: [] });
-    releasePorts('web', published, directory);
+    expect(reserve('lxc/web', ['21080:80'])).toEqual({ published: [published[0]], fresh: [] });
+    releasePorts('lxc/web', published, directory);
     expect(readdirSync(directory)).toEqual([]);
   });
 
@@ -42,31 +42,31 @@ describe('host ports', () => {
     ['127.0.0.1:21080:80', '21080:80', 'host port 0.0.0.0:21080/tcp is in use by container web'],
     ['21080-21081:80-81', '21081:80', 'in use by container web'],
   ])('%s excludes %s', (first, second, words) => {
-    reserve('web', [first]);
+    reserve('lxc/web', [first]);
     const before = readdirSync(directory);
-    expect(() => reserve('db', ['21090:90', second])).toThrow(words);
+    expect(() => reserve('lxc/db', ['21090:90', second])).toThrow(words);
     expect(readdirSync(directory)).toEqual(before); // all or none
   });
 
   it('of different protocols or addresses go together', () => {
-    reserve('web', ['21080:80', '127.0.0.1:21081:81']);
-    reserve('db', ['21080:80/udp', '127.0.0.2:21081:81']);
+    reserve('lxc/web', ['21080:80', '127.0.0.1:21081:81']);
+    reserve('lxc/db', ['21080:80/udp', '127.0.0.2:21081:81']);
     expect(
       listPorts(directory)
         .map(({ container }) => container)
         .sort(),
-    ).toEqual(['db', 'db', 'web', 'web']);
+    ).toEqual(['lxc/db', 'lxc/db', 'lxc/web', 'lxc/web']);
   });
 
   it('given away are only the own', () => {
-    const { published } = reserve('web', ['21080:80']);
-    releasePorts('db', published, directory);
+    const { published } = reserve('lxc/web', ['21080:80']);
+    releasePorts('lxc/db', published, directory);
     expect(listPorts(directory)).toHaveLength(1);
   });
 
   it('to choose from: the first that is free', () => {
-    expect(ports('web', ['21020-21022:80'])).toEqual([21_020]);
-    expect(ports('db', ['21020-21022:80'])).toEqual([21_021]);
+    expect(ports('lxc/web', ['21020-21022:80'])).toEqual([21_020]);
+    expect(ports('lxc/db', ['21020-21022:80'])).toEqual([21_021]);
     // One that has only that choice goes first.
     expect(ports('own', ['21022-21023:80', '21022:81'])).toEqual([21_023, 21_022]);
   });
@@ -78,12 +78,12 @@ describe('host ports', () => {
   });
 
   it('that nobody chose come back, with memory and, while free, without', () => {
-    const first = reserve('web', ['80', '81']);
-    releasePorts('web', first.published, directory);
-    expect(reserve('web', ['80', '81']).published).toEqual(first.published);
-    releasePorts('web', first.published, directory);
+    const first = reserve('lxc/web', ['80', '81']);
+    releasePorts('lxc/web', first.published, directory);
+    expect(reserve('lxc/web', ['80', '81']).published).toEqual(first.published);
+    releasePorts('lxc/web', first.published, directory);
     const elsewhere = first.published.map((one, index) => ({ ...one, hostPort: 21_004 + index }));
-    expect(reserve('web', ['80', '81'], elsewhere).published).toEqual(elsewhere);
+    expect(reserve('lxc/web', ['80', '81'], elsewhere).published).toEqual(elsewhere);
   });
 
   it('in use by a process are refused, naming it', async () => {
@@ -91,12 +91,12 @@ describe('host ports', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };
     try {
-      expect(() => reserve('web', [`${port}:80`])).toThrow(
+      expect(() => reserve('lxc/web', [`${port}:80`])).toThrow(
         new RegExp(`host port 0\\.0\\.0\\.0:${port}/tcp is in use by \\S.*\\(pid ${process.pid}\\)`),
       );
-      expect(() => reserve('web', [`127.0.0.1:${port}:80`])).toThrow(`pid ${process.pid}`);
-      expect(ports('web', [`127.0.0.2:${port}:80`, `${port}:80/udp`])).toEqual([port, port]);
-      expect(ports('db', [`${port}-65535:80`])[0]).not.toBe(port);
+      expect(() => reserve('lxc/web', [`127.0.0.1:${port}:80`])).toThrow(`pid ${process.pid}`);
+      expect(ports('lxc/web', [`127.0.0.2:${port}:80`, `${port}:80/udp`])).toEqual([port, port]);
+      expect(ports('lxc/db', [`${port}-65535:80`])[0]).not.toBe(port);
     } finally {
       await new Promise((resolve) => server.close(resolve));
     }
@@ -104,8 +104,8 @@ describe('host ports', () => {
 
   it('a thousand at once, and another thousand beside them, take no second', () => {
     const start = performance.now();
-    expect(ports('web', ['22000-22999:1000-1999'])).toHaveLength(1000);
-    expect(ports('db', ['23000-23999:1000-1999'])).toHaveLength(1000);
+    expect(ports('lxc/web', ['22000-22999:1000-1999'])).toHaveLength(1000);
+    expect(ports('lxc/db', ['23000-23999:1000-1999'])).toHaveLength(1000);
     expect(performance.now() - start).toBeLessThan(1000);
   });
 });

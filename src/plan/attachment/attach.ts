@@ -152,7 +152,6 @@ export function planAttachment(
   const { owner, life } = spec;
   const interfaces = taken.placed.map((placed) => interfaceOf(spec, placed));
   const policy = policyOf(spec, taken, interfaces);
-  requireFiltering(policy, facts);
   const record: AttachmentRecord = {
     owner,
     state: 'intent',
@@ -274,9 +273,11 @@ function requireFiltering({ isolated }: Policy, { bridges }: AttachmentFacts): v
  * @param before what it has there, whether or not all of it still is; null for nothing
  * @param after what it is to have; null for nothing
  * @param setup makes the table where there is none
+ * @throws NethooksError when the container's network cannot keep it apart as it should
  */
 export function planPolicy(before: Policy | null, after: Policy | null, facts: AttachmentFacts, setup: string): Step[] {
   if (before === null && after === null) return [];
+  if (after) requireFiltering(after, facts);
   const add = elementsOf(...(after ? [after] : []));
   const gone = subtractElements(elementsOf(...(before ? [before] : [])), add);
   // What is local to a subnet is so for all that are on it; `up` and gc know when nobody is.

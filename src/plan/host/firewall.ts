@@ -4,7 +4,7 @@ import type { HostFacts, LinkFact } from '../../model/facts.ts';
 import { elementsOf, PolicySets } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
-import { change, parseListing, TABLE } from './nft-listing.ts';
+import { change, parseListing, REMOVE_TABLE, TABLE } from './nft-listing.ts';
 import { planPublishing } from './publishing.ts';
 
 /** What follows from the configuration, and the sets and maps that containers' policies fill. */
@@ -150,7 +150,7 @@ export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[
 export function planFirewallDown(facts: HostFacts): Step[] {
   const masquerades = facts.policies.some(({ network }) => network === null);
   if (masquerades || guardedBridges([], facts).length > 0) return planFirewall([], facts);
-  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE, undo: restore(facts.nft) }];
+  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE_TABLE, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
 }
 
@@ -190,7 +190,4 @@ function transaction({ sets, chains }: Table, listing: string | null): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** `add` first, because deleting a table that is not there is an error (nft(8) got `destroy` only in 1.0.7). */
-const REMOVE = `add table ${TABLE}\ndelete table ${TABLE}\n`;
-
-const restore = (listing: string | null): string => (listing === null ? REMOVE : `${REMOVE}${listing}`);
+const restore = (listing: string | null): string => (listing === null ? REMOVE_TABLE : `${REMOVE_TABLE}${listing}`);

@@ -26,3 +26,6 @@ const ruleText = (line: string): string =>
 /** The line that adds or deletes elements of our table; none when there are none. */
 export const change = (verb: 'add' | 'delete', set: string, elements: readonly string[]): string[] =>
   elements.length > 0 ? [`${verb} element ${TABLE} ${set} { ${elements.join(', ')} }`] : [];
+
+/** `add` first, because deleting a table that is not there is an error (nft(8) got `destroy` only in 1.0.7). */
+export const REMOVE_TABLE = `add table ${TABLE}\ndelete table ${TABLE}\n`;
