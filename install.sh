@@ -309,6 +309,7 @@ put_everything() {
     node) put 755 "$lib/nethooks" with_node dist/nethooks.cjs ;;
   esac
   put 755 "$prefix/sbin/nethooks" with_prefix hooks/nethooks
+  put 644 "$lib/lxc/guard" with_prefix hooks/lxc/guard
   for event in start-host post-stop destroy clone; do put 755 "$lib/lxc/$event" with_prefix "hooks/lxc/$event"; done
   units=/etc/systemd/system
   case $prefix in /usr | /usr/local) units=$prefix/lib/systemd/system ;; esac # systemd.unit(5), "Unit File Load Path"

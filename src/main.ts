@@ -2,6 +2,7 @@
  * The one executable. The first word decides what is loaded: `hook EVENT …` and a CNI runtime's call take the short way,
  * everything else the command line with its parser.
  */
+import { rmSync } from 'node:fs';
 import { NethooksError } from './errors.ts';
 
 /** Where we were called from, for paths in arguments. */
@@ -23,6 +24,10 @@ process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') console.error(error);
   process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
+
+// Our shim has waited for a turn (hooks/lxc/guard): the next one may have it.
+const slot = process.env.NETHOOKS_SLOT;
+if (slot?.startsWith('/run/nethooks/slots/')) process.on('exit', () => rmSync(slot, { force: true }));
 
 async function main(words: string[]): Promise<number> {
   if (words[0] === 'hook') {

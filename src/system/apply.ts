@@ -275,7 +275,8 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
 async function changeLinks(how: Applying, step: IpStep, outputs: Outputs): Promise<void> {
   const { namespace } = how;
   const inside = step.where === 'namespace';
-  const ready = inside ? namespace?.inside : namespace?.host;
+  // What removes links may come before what one of them was started for.
+  const ready = step.lenient ? null : inside ? namespace?.inside : namespace?.host;
   if (!ready || !namespace) {
     outputs.inside += await batch(how, step);
     return;

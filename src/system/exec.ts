@@ -71,9 +71,15 @@ export function hasOrphans({ pid, started }: { pid: number; started: string | nu
 const GRACE_MS = 200;
 
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */
-export function execUntil(deadline: number): Exec {
+export const execUntil = (deadline: number): Exec =>
+  execFor(() => Math.max(GRACE_MS, Math.floor(deadline - performance.now())));
+
+/** An Exec each of whose programs ends within `limit` ms: what hangs is ended, and waiting for a turn does not count. */
+export const execWithin = (limit: number): Exec => execFor(() => limit);
+
+/** @param left ms that the next program may take */
+function execFor(left: () => number): Exec {
   const ENVIRONMENT = { ...PROGRAMS, [CALLER]: callerMark(process.pid, startTime(process.pid)) };
-  const left = (): number => Math.max(GRACE_MS, Math.floor(deadline - performance.now()));
   const exec: Exec = (command, args, { input, fd, env } = {}) => {
     const launch = { command, args, fd, env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT };
     try {

@@ -408,7 +408,7 @@ async function failedStart(name: string): Promise<{ code: number; log: string }>
 
 /** Stops a container and waits for its post-stop hook. */
 const stopped = (name: string) =>
-  sh(host, 'lxc-stop -k -n "$1"; while [ -e "/run/nethooks/containers/$1.json" ]; do sleep 0.05; done', [name]);
+  sh(host, 'lxc-stop -k -n "$1"; while [ -e "/run/nethooks/attachments/lxc/$1.json" ]; do sleep 0.05; done', [name]);
 
 /** Calls a hook as LXC does in hook version 1. */
 const hook = (event: string, env: Record<string, string>) =>

@@ -25,7 +25,7 @@ const BR1 = '[network.br1]\naddress = 10.1.0.1/24\ndomain = two\n';
 let host: ThrowawayHost;
 const start = () => must(host, ['lxc-start', '-n', 'test']);
 const stop = () =>
-  sh(host, 'lxc-stop -k -n test; while [ -e /run/nethooks/containers/test.json ]; do sleep 0.05; done');
+  sh(host, 'lxc-stop -k -n test; while [ -e /run/nethooks/attachments/lxc/test.json ]; do sleep 0.05; done');
 const up = async (ini?: string) => {
   if (ini !== undefined) await writeConfig(host, ini);
   return must(host, ['nethooks', 'up']);

@@ -36,8 +36,9 @@ const expectClean = async () => expect((await cniState(host)).replace(/^cni0\n/m
 
 const RESET = `
 for name; do ip netns pids $name | xargs -r kill; ip netns del $name; ip netns add $name; done
-nft delete table inet nethooks-cni || true
-rm -rf /var/lib/cni /run/nethooks/cni /run/nethooks/ports
+for kind in attachments ports claims macs masquerade names/lxc; do rm -rf "/run/nethooks/$kind"; done
+rm -rf /var/lib/cni
+nethooks up >/dev/null || true
 for link in cni0 cni1 cni2 cni3 cni4; do ip link del $link || true; done`;
 
 describeLab('CNI among neighbours', () => {

@@ -33,8 +33,9 @@ const expectClean = async (): Promise<void> => expect((await cniState(host)).rep
 
 const RESET = `
 for name; do ip netns del "$name"; ip netns add "$name"; done
-nft delete table inet nethooks-cni || true
-rm -rf /var/lib/cni /run/nethooks/cni /run/nethooks/ports
+for kind in attachments ports claims macs masquerade names/lxc; do rm -rf "/run/nethooks/$kind"; done
+rm -rf /var/lib/cni
+nethooks up >/dev/null || true
 for link in $(ls /sys/class/net | grep '^cni'); do ip link del "$link"; done`;
 
 describeLab('CNI in corners', () => {

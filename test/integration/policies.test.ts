@@ -47,6 +47,21 @@ const link = (from: string, to: string, ...ports: number[]): Link => ({
 });
 
 let host: ThrowawayHost;
+/** The record of a container that runs as the process `pid`. */
+const record = (name: string, pid: number, own: Policy) =>
+  writeFile(
+    host,
+    `/run/nethooks/attachments/lxc/${name}.json`,
+    JSON.stringify({
+      owner: { kind: 'lxc', name },
+      state: 'attached',
+      life: { pid, started: null },
+      interfaces: [],
+      names: { own: [], linked: [] },
+      links: [],
+      policy: own,
+    }),
+  );
 const nft = (...words: string[]) => must(host, ['nft', ...words]);
 const rules = async () =>
   (await nft('-t', 'list', 'ruleset')).split('\n').filter((line) => /^\t\t(?!type|flags|elements)/.test(line));
@@ -127,19 +142,15 @@ describeLab('policies on a running host', () => {
     expect(await rules()).toEqual(before);
     const listed = await nft('list', 'table', 'inet', 'nethooks');
     expect(listed.match(/10\.0\.0\.2 \. \d+[,\s]/g)?.length).toBeGreaterThanOrEqual(1000);
+    await record('many', 1, many);
     expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
+    await must(host, ['rm', '/run/nethooks/attachments/lxc/many.json']);
     await driver.apply(host, many, null);
     expect(await nft('list', 'table', 'inet', 'nethooks')).not.toContain('10.0.0.2');
   });
 
   describe('after a flush', () => {
     const web = policy({ publish: [publish(8080)] });
-    const record = (name: string, pid: number, own: Policy) =>
-      writeFile(
-        host,
-        `/run/nethooks/containers/${name}.json`,
-        JSON.stringify({ name, pid, started: null, attachments: [], policy: own }),
-      );
 
     it('`nethooks up` brings back what running containers have, and nothing of those that are gone', async () => {
       await record('web', 1, web);
@@ -166,7 +177,7 @@ describeLab('policies on a running host', () => {
       await driver.apply(host, policy({ publish: [publish(8080), publish(8081)] }), web); // one there, one not
       expect(await ask(host, 'host', ['tcp 127.0.0.1:8080'])).toEqual({ 'tcp 127.0.0.1:8080': '80 10.0.0.1' });
       await driver.apply(host, web, null);
-      await sh(host, 'rm /run/nethooks/containers/*.json');
+      await sh(host, 'rm /run/nethooks/attachments/lxc/*.json');
     });
   });
 
@@ -187,11 +198,7 @@ describeLab('policies on a running host', () => {
       publish: [publish(8080)],
       port: Number(await must(host, ['cat', '/sys/class/net/veth-c2/ifindex'])),
     });
-    await writeFile(
-      host,
-      '/run/nethooks/containers/web.json',
-      JSON.stringify({ name: 'web', pid: 1, started: null, attachments: [], policy: web }),
-    );
+    await record('web', 1, web);
     await driver.apply(host, null, web);
     await must(host, ['nethooks', 'down']);
     expect(await must(host, ['nethooks', 'down'])).toBe('nothing to change\n');
@@ -204,7 +211,7 @@ describeLab('policies on a running host', () => {
     expect(await ask(host, 'host', ['tcp 127.0.0.1:8080'])).toEqual({ 'tcp 127.0.0.1:8080': '80 10.0.0.1' });
     expect(await ask(host, 'c2', ['tcp 192.0.2.2:8080'])).toEqual({ 'tcp 192.0.2.2:8080': '80 10.0.0.1' });
     await driver.apply(host, web, null);
-    await sh(host, 'rm /run/nethooks/containers/*.json');
+    await sh(host, 'rm /run/nethooks/attachments/lxc/*.json');
   });
 
   it("published ports answer where somebody's firewall drops what is forwarded", async () => {

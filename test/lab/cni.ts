@@ -99,7 +99,7 @@ export function cniState(host: ThrowawayHost): Promise<string> {
 
 const LIST = `
 ip -br link | cut -d' ' -f1 | sort
-find /var/lib/cni /run/nethooks/cni /run/nethooks/names -type f ! -name 'last_reserved_ip*' ! -name lock 2>/dev/null | sort || true
-nft list table inet nethooks-cni 2>/dev/null | tr -d '\\n' | grep -o 'set containers6\\? {[^}]*elements[^}]*}' || true
+find /var/lib/cni /run/nethooks/attachments /run/nethooks/names -type f ! -name 'last_reserved_ip*' ! -name lock 2>/dev/null | sort || true
+nft list table inet nethooks 2>/dev/null | tr -d '\\n' | grep -o 'set masqueraded6\\? {[^}]*elements[^}]*}' || true
 ip route | grep veth || true
 `;

@@ -1,13 +1,13 @@
 /** Every hook: an event by name, a deadline, a log. */
 import { NethooksError } from '../../errors.ts';
-import { execUntil } from '../../system/exec.ts';
+import { execWithin } from '../../system/exec.ts';
 import { logHook } from '../../system/log.ts';
 import { run as destroy } from '../lxc/destroy.ts';
 import { run as postStop } from '../lxc/post-stop.ts';
 import { run as startHost } from '../lxc/start-host.ts';
 import type { HookContext } from './context.ts';
 
-/** ms for all that a hook does. The shell shim ends it for good at five seconds. */
+/** ms for each program that a hook starts: one that takes longer hangs. The shim ends a hook that does nothing at all after 5 s. */
 const LIMIT_MS = 4500;
 
 interface Hook {
@@ -38,7 +38,7 @@ export async function runHook(event: string, words: string[]): Promise<number> {
   const title = `${event} ${subject}`.trim();
   const log = (line: string): void => logHook(title, line);
   try {
-    const exec = execUntil(performance.now() + LIMIT_MS);
+    const exec = execWithin(LIMIT_MS);
     await hook.run({ words, env: process.env, exec, log, wait: false });
     return 0;
   } catch (error) {
@@ -51,5 +51,18 @@ export async function runHook(event: string, words: string[]): Promise<number> {
       `nethooks: ${title}: ${message.split('\n')[0]}${message.includes('\n') ? ' (more in /var/log/nethooks/hooks.log)' : ''}`,
     );
     return hook.refuses ? 1 : 0;
+  } finally {
+    dismissWatch();
+  }
+}
+
+/** Our shim has set it beside us (hooks/lxc/guard), to end us when we hang. */
+function dismissWatch(): void {
+  const pid = Number(process.env.NETHOOKS_WATCH);
+  if (!(pid > 1)) return;
+  try {
+    process.kill(pid);
+  } catch {
+    // It has gone.
   }
 }

@@ -10,15 +10,7 @@ import type { HookContext } from '../hooks/context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
 import { start } from './start.ts';
 
-export async function run(context: HookContext): Promise<void> {
-  try {
-    await connect(context);
-  } finally {
-    dismissWatch(context.env);
-  }
-}
-
-async function connect({ words, env, exec, log }: HookContext): Promise<void> {
+export async function run({ words, env, exec, log }: HookContext): Promise<void> {
   const event = parseLxcEvent(words, env);
   if (process.getuid?.() !== 0)
     throw new NethooksError('needs root: containers started by a user have that user run this hook');
@@ -41,16 +33,5 @@ function openNamespace(pid: number): number | null {
   } catch (cause) {
     if (isMissing(cause)) throw new NethooksError(`the container's process ${pid} is gone`, 1, { cause });
     throw cause;
-  }
-}
-
-/** Our shim, hooks/lxc/start-host, has set it beside us, to end us when we take too long. */
-function dismissWatch({ NETHOOKS_WATCH }: NodeJS.ProcessEnv): void {
-  const pid = Number(NETHOOKS_WATCH);
-  if (!(pid > 1)) return;
-  try {
-    process.kill(pid);
-  } catch {
-    // It has gone.
   }
 }

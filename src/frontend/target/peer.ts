@@ -47,7 +47,8 @@ export async function attachPeers(context: CniContext, [one, two]: readonly [End
   try {
     const second = await connectEnd(context, two, { driver: 'none' });
     writeRecord({ ...first, peer: attachmentId(second.owner) });
-    writeRecord({ ...second, peer: attachmentId(first.owner) });
+    const interfaces = second.interfaces.map((own) => ({ ...own, driver: 'peer' as const }));
+    writeRecord({ ...second, interfaces, peer: attachmentId(first.owner) });
   } catch (error) {
     await withNamespace({ ...context, wait: false }, first.life, (how) => detach(how, first));
     throw error;
