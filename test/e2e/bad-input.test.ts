@@ -336,22 +336,16 @@ describeLab('bad input', () => {
   });
 
   describe('however slow the programs are, no hook hangs its caller', () => {
-    /** A program that takes a minute, in front of the real one. */
+    /** A program that takes a minute, in front of the real one: twice as long as host.run() lets a command, or who holds its output, run. */
     const slow = (name: string) =>
       writeFile(host, `/usr/local/sbin/${name}`, '#!/bin/sh\ntrap "" TERM HUP INT\nexec sleep 60\n', '755');
     const quick = (name: string) => must(host, ['rm', `/usr/local/sbin/${name}`]);
-    /** ms that something takes, until nobody holds its output any more. */
-    const took = async (action: () => Promise<unknown>) => {
-      const started = performance.now();
-      await action();
-      return performance.now() - started;
-    };
 
     it('start-host gives up in time and says at what, and nothing of its first start is left', async () => {
       await createContainer(host, 'third', STILL);
       const before = await state();
       await slow('ip');
-      expect(await took(async () => expect((await failedStart('third')).code).not.toBe(0))).toBeLessThan(20_000);
+      expect((await failedStart('third')).code).not.toBe(0);
       await quick('ip');
       expect(await hookLog()).toMatch(/start-host third: nsenter .* ip -batch -: gave up, no time left\n$/);
       await eventually(async () => expect(await state()).toBe(before));
@@ -384,13 +378,9 @@ describeLab('bad input', () => {
       const script = '#!/bin/sh\ncase "$*" in *-f*) exec sleep 60 ;; esac\nexec /usr/sbin/nft "$@"\n';
       await writeFile(host, '/usr/local/sbin/nft', script, '755');
       const env = { IFACE: 'eth0', ADDRFAM: 'inet', METHOD: 'static', MODE: 'start', PHASE: 'post-up' };
-      const duration = await took(async () => {
-        const { code, stderr } = await host.run(['/etc/network/if-up.d/nethooks'], { env });
-        expect(code).toBe(0);
-        expect(stderr).toBe('nethooks: if-up eth0: nft -f -: gave up, no time left\n');
-      });
+      const { code, stderr } = await host.run(['/etc/network/if-up.d/nethooks'], { env });
       await quick('nft');
-      expect(duration).toBeLessThan(20_000);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: 'nethooks: if-up eth0: nft -f -: gave up, no time left\n' });
       expect(await state()).toBe(before);
       await must(host, ['nethooks', 'up']);
     });
