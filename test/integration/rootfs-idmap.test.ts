@@ -53,6 +53,9 @@ it.each(['node', 'bun'] as const)("in an idmapped root the file is the container
   ];
   const script = `set -e
     mount -t tmpfs -o mode=755 tmpfs ${lxc} # not every file system can be idmapped; this one can
+    mkdir ${lxc}/proc
+    # A user namespace may mount /proc only where one can be seen whole; the one of a machine in a container is partly covered.
+    mount -t proc proc ${lxc}/proc
     mkdir -p ${lxc}/c/rootfs/bin ${lxc}/c/rootfs/etc ${lxc}/c/rootfs/proc ${lxc}/c/rootfs/dev ${lxc}/c/rootfs/sys
     cp /bin/busybox ${lxc}/c/rootfs/bin/
     cat > ${lxc}/c/config
