@@ -2,8 +2,17 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { cniState, installCni } from '../lab/cni.ts';
-import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
-import { hasPodman, ROOTFS, setUpPodman } from '../lab/podman.ts';
+import {
+  type describeLab,
+  describeLabUnless,
+  eventually,
+  installNethooks,
+  labHost,
+  must,
+  sh,
+  writeFile,
+} from '../lab/lab.ts';
+import { hasPodman, noCni, ROOTFS, setUpPodman } from '../lab/podman.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -16,8 +25,8 @@ const inside = (name: string, ...command: string[]) => podman('exec', name, ...c
 const SLEEP = ['/bin/sleep', '3600'];
 
 if (!hasPodman() && process.env.CI) throw new Error('podman, runc or conmon is not installed');
-const describePodman = hasPodman()
-  ? describeLab
+const describePodman: typeof describeLab = hasPodman()
+  ? (name, body) => describeLabUnless(noCni(), name, body)
   : () => console.warn('SKIPPED podman: podman, runc or conmon is not installed');
 
 describePodman('podman', () => {

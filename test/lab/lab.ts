@@ -1,6 +1,6 @@
 /** What tests on a throwaway host use, in one place. */
 export { type Capture, capture } from './capture.ts';
-export { describeLab } from './describe.ts';
+export { describeLab, describeLabUnless } from './describe.ts';
 export { eventually } from './eventually.ts';
 export { labHost, must, sh, writeFile } from './host.ts';
 export { containerPid, createContainer, createContainers, inContainer } from './lxc.ts';
