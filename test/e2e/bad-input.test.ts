@@ -360,8 +360,9 @@ describeLab('bad input', () => {
       const executable = '/usr/lib/nethooks/nethooks';
       await must(host, ['mv', executable, `${executable}.kept`]);
       await writeFile(host, executable, '#!/bin/sh\nexec sleep 61\n', '755');
-      const { code, log } = await failedStart('test');
-      await must(host, ['mv', `${executable}.kept`, executable]);
+      const { code, log } = await failedStart('test').finally(() =>
+        must(host, ['mv', `${executable}.kept`, executable]),
+      );
       expect(code).not.toBe(0);
       const line = 'start-host test: ended, as it took more than 5 s';
       expect(log).toContain(`nethooks: ${line}`);
@@ -391,8 +392,8 @@ describeLab('bad input', () => {
 async function failedStart(name: string): Promise<{ code: number; log: string }> {
   const { code } = await host.run(['lxc-start', '-n', name, '-l', 'DEBUG', '-o', '/run/lxc.log']);
   const log = await sh(host, 'cat /run/lxc.log; rm /run/lxc.log');
-  // post-stop runs after lxc-start has returned.
-  await eventually(async () => expect((await host.run(['pgrep', '-f', `monitor.*${name}`])).stdout).toBe(''));
+  // post-stop runs after lxc-start has returned, for 6 s at most.
+  await eventually(async () => expect((await host.run(['pgrep', '-f', `monitor.*${name}`])).stdout).toBe(''), 15_000);
   return { code, log };
 }
 
