@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
+  BR0,
+  commandsOn,
   createContainer,
-  createContainers,
   describeLab,
   eventually,
-  installNethooks,
-  labHost,
+  installedHost,
   must,
+  STILL,
   sh,
   snapshot,
   steady,
@@ -17,14 +18,12 @@ import {
   writeFile,
 } from '../lab/lab.ts';
 
-const BR0 = '[network.br0]\naddress = 10.0.0.1/24\n';
 const CONFIG = '/etc/nethooks/nethooks.ini';
 const HOOK_LOG = '/var/log/nethooks/hooks.log';
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
 
 let host: ThrowawayHost;
 const nethooks = (...words: string[]) => host.run(['nethooks', ...words]);
-const hookLog = async () => (await host.run(['cat', HOOK_LOG])).stdout;
+const { hookLog } = commandsOn(() => host);
 /** Network, files, daemons and what nethooks keeps, apart from what it may remember to save time, and configurations. */
 const state = async () =>
   steady(await snapshot(host, ['/etc/resolv.conf', '/etc/lxc/default.conf', '/etc/sysctl.d/60-nethooks.conf'])) +
@@ -45,9 +44,13 @@ const refused = async (words: string[], message: RegExp, code = 1) => {
 
 describeLab('bad input', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 2, dns: true });
-    await installNethooks(host, { config: BR0 });
-    await createContainers(host, ['test', 'second'], STILL);
+    host = await installedHost({
+      uplinks: 2,
+      dns: true,
+      config: BR0,
+      containers: ['test', 'second'],
+      containerConfig: STILL,
+    });
   });
 
   beforeEach(async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
+  commandsOn,
   containerPid,
   createContainer,
   createContainers,
@@ -9,11 +10,11 @@ import {
   installNethooks,
   labHost,
   must,
+  STILL,
   sh,
   writeFile,
 } from '../lab/lab.ts';
 
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
 const CONFIG = `
 [network.br0]
 address = 10.0.0.1/24
@@ -23,10 +24,7 @@ domain = two
 `;
 
 let host: ThrowawayHost;
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
-const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0] ?? '';
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
+const { start, stop, resolved, hookLog } = commandsOn(() => host);
 const read = (path: string) => must(host, ['cat', path]);
 const lxcConfig = (name: string) => read(`/var/lib/lxc/${name}/config`);
 const options = (name: string) => read(`/etc/nethooks/containers/${name}.ini`);

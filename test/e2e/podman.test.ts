@@ -1,17 +1,8 @@
 /** A real CNI runtime: podman 4 with its CNI backend, on our conflist. */
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { cniState, installCni } from '../lab/cni.ts';
-import {
-  type describeLab,
-  describeLabUnless,
-  eventually,
-  installNethooks,
-  labHost,
-  must,
-  sh,
-  writeFile,
-} from '../lab/lab.ts';
+import { cniState } from '../lab/cni.ts';
+import { type describeLab, describeLabUnless, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
 import { hasPodman, noCni, ROOTFS, setUpPodman } from '../lab/podman.ts';
 
 let host: ThrowawayHost;
@@ -31,9 +22,7 @@ const describePodman: typeof describeLab = hasPodman()
 
 describePodman('podman', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1, dns: true });
-    await installNethooks(host);
-    await installCni(host);
+    host = await installedHost({ dns: true, cni: true });
     await setUpPodman(host);
     await must(host, ['nethooks', 'net.d', 'write', '--cni']);
     await writeFile(

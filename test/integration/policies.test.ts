@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import type { Link, Policy, Published } from '../../src/model/policy.ts';
-import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
+import { describeLab, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
 import { policyDriver } from '../lab/policy.ts';
 import { ask, serve, talk } from '../lab/traffic.ts';
 
@@ -53,8 +53,7 @@ const tracked = (...filter: string[]) => must(host, ['conntrack', '-L', '-f', 'i
 
 describeLab('policies on a running host', () => {
   beforeAll(async () => {
-    host = await labHost();
-    await installNethooks(host, { config: CONFIG });
+    host = await installedHost({ config: CONFIG });
     await sh(host, CONTAINERS);
     for (const name of ['c2', 'c3']) await serve(host, name, ['0.0.0.0:80', '0.0.0.0:81']);
   });
