@@ -245,8 +245,12 @@ describeLab('the host resolves container names', () => {
     it('nor answers strangers beyond an uplink', async () => {
       await sh(host, 'internet ip route add 10.0.0.0/24 via 192.0.2.2');
       const query = ['timeout', '2', 'busybox', 'nslookup', '-type=a', 'test.lxc', '10.0.0.1'];
+      const packets = await capture(host, ['-i', 'eth0', 'udp port 53']);
       const { stdout } = await host.run(['internet', ...query]);
       expect(stdout).not.toMatch(/10\.0\.0\.[2-9]/);
+      const seen = await packets.stop();
+      expect(seen).toContain('> 10.0.0.1.53: ');
+      expect(seen).not.toContain('IP 10.0.0.1.53 > ');
     });
   });
 });
