@@ -20,11 +20,14 @@ const lab = { globalSetup: 'test/lab/build.ts' };
 
 export default defineConfig({
   test: {
-    // Each lab host is a world of its own, but there are two cores: few files at once keep the timeouts honest.
+    // Files run in two processes: much of a test is waiting, and each throwaway host is a world of its own. More would make the
+    // timeouts meaningless on two cores. Vitest heeds this here only, not in a project.
+    maxWorkers: 2,
+    minWorkers: 1,
     projects: [
       project('unit'),
-      project('integration', { ...lab, testTimeout: 30_000, hookTimeout: 60_000, maxWorkers: 2, minWorkers: 1 }),
-      project('e2e', { ...lab, testTimeout: 120_000, hookTimeout: 300_000, maxWorkers: 1, minWorkers: 1 }),
+      project('integration', { ...lab, testTimeout: 30_000, hookTimeout: 60_000 }),
+      project('e2e', { ...lab, testTimeout: 120_000, hookTimeout: 300_000 }),
     ],
   },
 });

@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } fro
 import { NethooksError } from '../errors.ts';
 
 /** open(2), asm-generic/fcntl.h: the same on every architecture of Debian's, but not among node's constants. */
-const O_PATH = 0o10000000;
+export const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /** File systems that the kernel serves itself, from memory or a local disk. */
@@ -98,7 +98,7 @@ export function entry(directory: Located, name: string): string {
 }
 
 /** Opening with O_PATH asks the file system nothing, so this is safe before requireLocal; fstat would not be. */
-function locate(fd: number): Located {
+export function locate(fd: number): Located {
   return { fd, mount: /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '' };
 }
 

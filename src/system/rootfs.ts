@@ -16,12 +16,15 @@ import {
   type Stats,
   writeFileSync,
 } from 'node:fs';
+import { run } from '#spawn';
 import {
   codeOf,
   descend,
   entry,
   isHostRoot,
   type Located,
+  locate,
+  O_PATH,
   type Open,
   openRoot,
   openTarget,
@@ -76,7 +79,7 @@ export function writeBelowRoot(
           return { outcome: 'unchanged' };
         if (target.mount !== directory.mount) throw new Refusal(`${shown} is a mount of its own`);
       }
-      replace(directory, name, data, stats?.isFile() ? stats : null);
+      replace(directory, name, data, stats?.isFile() ? stats : null, open);
       return { outcome: 'written' };
     } catch (error) {
       return { outcome: 'left', reason: reasonOf(error, shown) };
@@ -139,10 +142,10 @@ function readUpTo(open: Open, file: Located, limit: number): Buffer {
   return data.subarray(0, length);
 }
 
-function replace(directory: Located, name: string, data: Buffer, existing: Stats | null): void {
-  const temporary = entry(directory, `.nethooks-${process.pid}-${Math.random().toString(36).slice(2)}`);
+function replace(directory: Located, name: string, data: Buffer, existing: Stats | null, open: Open): void {
+  const temporary = `.nethooks-${process.pid}-${Math.random().toString(36).slice(2)}`;
   const owner = fstatSync(directory.fd);
-  const fd = enter(owner, () => openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+  const fd = create(directory, temporary, owner, open);
   try {
     try {
       writeFileSync(fd, data);
@@ -151,37 +154,82 @@ function replace(directory: Located, name: string, data: Buffer, existing: Stats
     } finally {
       closeSync(fd);
     }
-    enter(owner, () => renameSync(temporary, entry(directory, name)));
+    const [from, to] = [entry(directory, temporary), entry(directory, name)];
+    enter(
+      owner,
+      () => renameSync(from, to),
+      () => runAs(owner, directory, ['mv', '-fT', '--', `${INHERITED}/${temporary}`, `${INHERITED}/${name}`]),
+    );
   } catch (error) {
-    rmSync(temporary, { force: true }); // force: the container may have moved it away
+    rmSync(entry(directory, temporary), { force: true }); // force: the container may have moved it away
     throw error;
   }
+}
+
+/** Makes an empty file; its descriptor, for writing. */
+function create(directory: Located, name: string, owner: Stats, open: Open): number {
+  return enter(
+    owner,
+    () => openSync(entry(directory, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    () => {
+      runAs(owner, directory, ['dd', `of=${INHERITED}/${name}`, 'conv=excl', 'status=none']);
+      // By its name: the container may have put something else there meanwhile.
+      const file = locate(open(entry(directory, name), O_PATH | O_NOFOLLOW));
+      if (file.mount !== directory.mount) throw new Refusal(`${name} is a mount of its own`);
+      requireFile(fstatSync(file.fd), name);
+      return openSync(`/proc/self/fd/${file.fd}`, O_WRONLY | O_NONBLOCK);
+    },
+  );
 }
 
 /**
  * Makes a directory entry. On an idmapped mount (`lxc.rootfs.options = idmap=container`) the host's root is nobody who could own a
  * file, so the kernel says EOVERFLOW (mount_setattr(2)); there it is done as the directory's owner.
+ * @param instead does the same by programs, where this process cannot become the owner
  */
-function enter<T>(owner: Stats, action: () => T): T {
+function enter<T>(owner: Stats, action: () => T, instead: () => T): T {
   try {
     return action();
   } catch (error) {
     if (codeOf(error) !== 'EOVERFLOW') throw error;
-    return asUser(owner, action);
+    try {
+      return asUser(owner, action);
+    } catch (refusal) {
+      // Node changes no ids where it cannot tell whether its libuv uses io_uring (CVE-2024-22017): with Debian 13's shared one.
+      if (codeOf(refusal) !== 'ERR_INVALID_STATE') throw refusal;
+      return instead();
+    }
   }
 }
 
 /** Runs `action` with the effective ids of a file's owner. They are the whole process's: nothing else may run meanwhile. */
 function asUser<T>({ uid, gid }: Stats, action: () => T): T {
   const before = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  process.setegid?.(gid);
   try {
-    process.setegid?.(gid);
     process.seteuid?.(uid);
     return action();
   } finally {
     process.seteuid?.(before.uid); // first, because it takes root to change the group
     process.setegid?.(before.gid);
   }
+}
+
+/** Where a program finds the directory that it is given. */
+const INHERITED = '/proc/self/fd/3';
+/** ms for a program that makes one directory entry. */
+const PROGRAM_LIMIT = 2000;
+
+/**
+ * Runs a program as a file's owner, with a directory as its descriptor 3. setpriv(1) and the programs are in packages that every
+ * Debian has (Essential).
+ * @throws Refusal with what the program said
+ */
+function runAs({ uid, gid }: Stats, directory: Located, argv: readonly string[]): void {
+  const args = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--', ...argv];
+  const env = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
+  const { code, stderr } = run({ command: 'setpriv', args, env, fd: directory.fd }, undefined, PROGRAM_LIMIT);
+  if (code !== 0) throw new Refusal(`as user ${uid}: ${stderr.trim()}`);
 }
 
 /** Why the container's file was left: a refusal, or what the system said (EROFS, EBUSY, EACCES, ENOSPC, ...). */

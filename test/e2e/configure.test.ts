@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
+  commandsOn,
   containerPid,
   createContainer,
   createContainers,
@@ -9,11 +10,11 @@ import {
   installNethooks,
   labHost,
   must,
+  STILL,
   sh,
   writeFile,
 } from '../lab/lab.ts';
 
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
 const CONFIG = `
 [network.br0]
 address = 10.0.0.1/24
@@ -23,10 +24,7 @@ domain = two
 `;
 
 let host: ThrowawayHost;
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
-const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0] ?? '';
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
+const { start, stop, resolved, hookLog } = commandsOn(() => host);
 const read = (path: string) => must(host, ['cat', path]);
 const lxcConfig = (name: string) => read(`/var/lib/lxc/${name}/config`);
 const options = (name: string) => read(`/etc/nethooks/containers/${name}.ini`);
@@ -133,7 +131,6 @@ describeLab('nethooks configure', () => {
     const original = await lxcConfig('web');
     await configure('web', '--net', 'none');
     await start('web');
-    expect(await inside('web', ['ls', '/sys/class/net/'])).toBeDefined();
     expect(await inside('web', ['ip', '-br', 'link'])).toMatch(/^lo\s+\S+\s+[\s\S]*$/);
     expect(await inside('web', ['ip', '-br', 'link'])).not.toContain('eth');
     await stop('web');
@@ -178,7 +175,6 @@ describeLab('nethooks configure', () => {
   it('changes a running container at once: exactly the difference, and back', async () => {
     await start('web');
     const address = await resolved('web.lxc');
-    const hosts = await file('web', '/etc/hosts').catch(() => '');
     const resolvConf = await file('web', '/etc/resolv.conf');
     await configure(
       'web',
@@ -221,7 +217,8 @@ describeLab('nethooks configure', () => {
     await configure('web', '--remove');
     expect(await published()).not.toContain('8080');
     expect(await file('web', '/etc/resolv.conf')).toBe(resolvConf);
-    if (hosts !== '') expect(await file('web', '/etc/hosts')).toBe(hosts);
+    // It had none; what stays says no more than every system's.
+    expect(await file('web', '/etc/hosts')).toBe('127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n');
     expect(await sh(host, 'ls /run/nethooks/ports 2>/dev/null || true')).toBe('');
     expect(await hookLog()).toBe('');
   });

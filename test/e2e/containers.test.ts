@@ -2,26 +2,21 @@ import { beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
   capture,
+  commandsOn,
   containerPid,
   createContainer,
   createContainers,
   describeLab,
   eventually,
   inContainer,
-  installNethooks,
-  labHost,
+  installedHost,
   must,
+  STILL,
   sh,
 } from '../lab/lab.ts';
 
-/** A container whose init starts nothing: what it has comes from the hook alone. */
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
-
 let host: ThrowawayHost;
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
-const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
-const resolved = async (name: string) => (await host.run(['getent', 'hosts', name])).stdout.split(/\s+/)[0];
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
+const { start, stop, resolved, hookLog } = commandsOn(() => host);
 /** lxc-stop returns before post-stop has run, and dnsmasq hears of it a moment later. */
 const vanished = (name: string) => eventually(async () => expect(await resolved(name)).toBe(''));
 /** Of a state, what belongs to running containers. */
@@ -39,9 +34,7 @@ const state = () =>
 
 describeLab('LXC containers', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 2, dns: true });
-    await installNethooks(host);
-    await createContainers(host, ['test', 'web']);
+    host = await installedHost({ uplinks: 2, dns: true, containers: ['test', 'web'] });
     await createContainer(host, 'still', STILL);
   });
 

@@ -3,43 +3,34 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import type { Status } from '../../src/host/status.ts';
 import {
+  BR0,
   capture,
+  commandsOn,
   createContainer,
-  createContainers,
   describeLab,
   eventually,
   inContainer,
-  installNethooks,
-  labHost,
+  installedHost,
   must,
+  STILL,
   sh,
-  writeConfig,
 } from '../lab/lab.ts';
 
-/** A container whose init starts nothing: the only DHCP client in it is the test's. */
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
 const CHECKSUM =
   'POSTROUTING -o br0 -p udp -m udp --dport 68 -m comment --comment nethooks -j CHECKSUM --checksum-fill';
-const BR0 = '[network.br0]\naddress = 10.0.0.1/24\n';
 
 let host: ThrowawayHost;
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
+const { start, resolved, up } = commandsOn(() => host);
 const stop = (...names: string[]) => sh(host, 'for name; do lxc-stop -k -n "$name"; done', names);
-const up = async (ini: string) => {
-  await writeConfig(host, ini);
-  return must(host, ['nethooks', 'up']);
-};
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0];
 const status = async (): Promise<Status> => JSON.parse((await host.run(['nethooks', 'status', '--json'])).stdout);
 const leases = async () => (await status()).networks.flatMap((network) => network.leases);
 const resolvConfOf = (name: string) => inContainer(host, name, ['cat', '/etc/resolv.conf']);
 
 describeLab('DHCP and DNS on the bridge', () => {
   beforeAll(async () => {
-    host = await labHost({ dns: true });
-    await installNethooks(host, { config: BR0 });
+    // The only DHCP client in them is the test's.
+    host = await installedHost({ dns: true, config: BR0, containers: ['still', 'other'], containerConfig: STILL });
     await sh(host, STRANGERS);
-    await createContainers(host, ['still', 'other'], STILL);
   });
 
   it('a reply that arrives in a container has a correct checksum with the rule, and a wrong one without', async () => {

@@ -3,7 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import type { Status } from '../../src/host/status.ts';
 import {
+  BR0,
   capture,
+  commandsOn,
   createContainer,
   describeLab,
   eventually,
@@ -11,6 +13,7 @@ import {
   installNethooks,
   labHost,
   must,
+  STILL,
   sh,
   snapshot,
   steady,
@@ -19,17 +22,13 @@ import {
   writeFile,
 } from '../lab/lab.ts';
 
-const BR0 = '[network.br0]\naddress = 10.0.0.1/24\n';
 const BR1 = '[network.br1]\naddress = 10.1.0.1/24\ndomain = two\n';
 
 let host: ThrowawayHost;
 const start = () => must(host, ['lxc-start', '-n', 'test']);
 const stop = () =>
   sh(host, 'lxc-stop -k -n test; while [ -e /run/nethooks/attachments/lxc/test.json ]; do sleep 0.05; done');
-const up = async (ini?: string) => {
-  if (ini !== undefined) await writeConfig(host, ini);
-  return must(host, ['nethooks', 'up']);
-};
+const { up, resolved, hookLog } = commandsOn(() => host);
 const down = (...words: string[]) => must(host, ['nethooks', 'down', ...words]);
 /** Runs a nethooks command that may fail. */
 const nethooks = (...words: string[]) => host.run(['nethooks', ...words]);
@@ -51,8 +50,6 @@ const rules = async () => {
   return ours;
 };
 const daemons = async () => (await host.run(['pgrep', '-fa', '/run/nethooks/dnsmasq'])).stdout.trim().split('\n');
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0];
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
 /** The container is reached by name, reaches the outside, and resolves outside names. */
 const works = async () => {
   await sh(host, 'busybox ping -c 1 -W 2 test.lxc');
@@ -82,7 +79,7 @@ describeLab('the host', () => {
     others = await foreign();
     before = await traces();
     await installNethooks(host, { config: BR0 });
-    await createContainer(host, 'test', 'lxc.init.cmd = /bin/busybox sleep 3600');
+    await createContainer(host, 'test', STILL);
   });
 
   it('down --files leaves it as it was before the first up', async () => {

@@ -1,22 +1,21 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
+  commandsOn,
   containerPid,
   createContainer,
-  createContainers,
   describeLab,
   eventually,
   inContainer,
-  installNethooks,
-  labHost,
+  installedHost,
   must,
+  STILL,
   sh,
   writeFile,
 } from '../lab/lab.ts';
 import { ask, serve } from '../lab/traffic.ts';
 
 /** A container whose init starts nothing: what it has comes from the hook alone. */
-const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
 const CONFIG = `
 [host]
 dns-option = timeout:2
@@ -31,10 +30,7 @@ extra-host = proxy.example:192.0.2.9
 `;
 
 let host: ThrowawayHost;
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
-const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0] ?? '';
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
+const { start, stop, resolved, hookLog } = commandsOn(() => host);
 const clearLog = () => sh(host, 'rm -f /var/log/nethooks/hooks.log');
 const options = (name: string, ini: string) => writeFile(host, `/etc/nethooks/containers/${name}.ini`, ini);
 const forgetOptions = (name: string) => sh(host, 'rm -f "/etc/nethooks/containers/$1.ini"', [name]);
@@ -55,9 +51,12 @@ async function refused(name: string): Promise<string> {
 
 describeLab("A container's options", () => {
   beforeAll(async () => {
-    host = await labHost({ dns: true });
-    await installNethooks(host, { config: CONFIG });
-    await createContainers(host, ['web', 'db', 'other'], STILL);
+    host = await installedHost({
+      dns: true,
+      config: CONFIG,
+      containers: ['web', 'db', 'other'],
+      containerConfig: STILL,
+    });
   });
 
   // A test that fails leaves its containers running, which would make the next one fail too.

@@ -1,9 +1,9 @@
 /** A real CNI runtime: podman 4 with its CNI backend, on our conflist. */
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { cniState, installCni } from '../lab/cni.ts';
-import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
-import { hasPodman, ROOTFS, setUpPodman } from '../lab/podman.ts';
+import { cniState } from '../lab/cni.ts';
+import { type describeLab, describeLabUnless, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
+import { hasPodman, noCni, ROOTFS, setUpPodman } from '../lab/podman.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -16,15 +16,13 @@ const inside = (name: string, ...command: string[]) => podman('exec', name, ...c
 const SLEEP = ['/bin/sleep', '3600'];
 
 if (!hasPodman() && process.env.CI) throw new Error('podman, runc or conmon is not installed');
-const describePodman = hasPodman()
-  ? describeLab
+const describePodman: typeof describeLab = hasPodman()
+  ? (name, body) => describeLabUnless(noCni(), name, body)
   : () => console.warn('SKIPPED podman: podman, runc or conmon is not installed');
 
 describePodman('podman', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1, dns: true });
-    await installNethooks(host);
-    await installCni(host);
+    host = await installedHost({ dns: true, cni: true });
     await setUpPodman(host);
     await must(host, ['nethooks', 'net.d', 'write', '--cni']);
     await writeFile(

@@ -1,15 +1,6 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import {
-  createContainers,
-  describeLab,
-  eventually,
-  installNethooks,
-  labHost,
-  must,
-  sh,
-  writeFile,
-} from '../lab/lab.ts';
+import { commandsOn, describeLab, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
 import { ask } from '../lab/traffic.ts';
 
 /** A container that serves its own name on port 80, from its first instruction on. */
@@ -18,10 +9,8 @@ const CONFIG = '[network.br0]\naddress = 10.0.0.1/24\nicc = false\n';
 
 let host: ThrowawayHost;
 const nethooks = (...words: string[]) => must(host, ['nethooks', ...words]);
-const start = (name: string) => must(host, ['lxc-start', '-n', name]);
-const stop = (name: string) => must(host, ['lxc-stop', '-k', '-n', name]);
+const { start, stop, hookLog } = commandsOn(() => host);
 const options = (name: string, ini: string) => writeFile(host, `/etc/nethooks/containers/${name}.ini`, `${ini}\n`);
-const hookLog = async () => (await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout;
 const table = () => must(host, ['nft', 'list', 'table', 'inet', 'nethooks']);
 /** The last line that a web server says, `name`; empty where nothing answers within a second. */
 const get = (url: string): string[] => {
@@ -47,9 +36,12 @@ const traces = async () =>
 describeLab('containers that publish and link', () => {
   let nothing = '';
   beforeAll(async () => {
-    host = await labHost({ dns: true });
-    await installNethooks(host, { config: CONFIG });
-    await createContainers(host, ['web', 'db', 'app'], SERVER);
+    host = await installedHost({
+      dns: true,
+      config: CONFIG,
+      containers: ['web', 'db', 'app'],
+      containerConfig: SERVER,
+    });
     await sh(
       host,
       'for name in web db app; do mkdir /var/lib/lxc/$name/rootfs/www; echo $name >/var/lib/lxc/$name/rootfs/www/index.html; done',

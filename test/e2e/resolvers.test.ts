@@ -5,30 +5,27 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
+  BR0,
   capture,
-  createContainer,
+  commandsOn,
   describeLab,
   eventually,
-  installNethooks,
-  labHost,
+  installedHost,
   must,
+  STILL,
   sh,
   writeConfig,
 } from '../lab/lab.ts';
 
-const BR0 = '[network.br0]\naddress = 10.0.0.1/24\n';
 const UPSTREAM = '198.51.100.1';
 const PLAIN = `nameserver ${UPSTREAM}\n`;
 const RESOLV_CONF = '/etc/resolv.conf';
 
 let host: ThrowawayHost;
-const up = async (ini = BR0) => {
-  await writeConfig(host, ini);
-  return must(host, ['nethooks', 'up']);
-};
+const { up: upWith, resolved } = commandsOn(() => host);
+const up = (ini = BR0) => upWith(ini);
 const down = () => must(host, ['nethooks', 'down']);
 const read = async (path: string) => must(host, ['cat', path]);
-const resolved = async (name: string) => (await host.run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0];
 const setResolvConf = (text: string) => must(host, ['tee', RESOLV_CONF], { input: text });
 /** The container's name, an outside one, and one that does not exist, as any program of the host looks them up. */
 const resolvesAll = async () => {
@@ -39,9 +36,7 @@ const resolvesAll = async () => {
 
 describeLab('the host resolves container names', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 2, dns: true });
-    await installNethooks(host, { config: BR0 });
-    await createContainer(host, 'test', 'lxc.init.cmd = /bin/busybox sleep 3600');
+    host = await installedHost({ uplinks: 2, dns: true, config: BR0, containers: ['test'], containerConfig: STILL });
     await must(host, ['lxc-start', '-n', 'test']);
   });
 
@@ -250,8 +245,12 @@ describeLab('the host resolves container names', () => {
     it('nor answers strangers beyond an uplink', async () => {
       await sh(host, 'internet ip route add 10.0.0.0/24 via 192.0.2.2');
       const query = ['timeout', '2', 'busybox', 'nslookup', '-type=a', 'test.lxc', '10.0.0.1'];
+      const packets = await capture(host, ['-i', 'eth0', 'udp port 53']);
       const { stdout } = await host.run(['internet', ...query]);
       expect(stdout).not.toMatch(/10\.0\.0\.[2-9]/);
+      const seen = await packets.stop();
+      expect(seen).toContain('> 10.0.0.1.53: ');
+      expect(seen).not.toContain('IP 10.0.0.1.53 > ');
     });
   });
 });

@@ -1,17 +1,8 @@
 /** `nethooks attach` and `detach`: every kind of target and of connection, and nothing left of what failed. */
 import { beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { addNamespaces, cniState, inNamespace } from '../lab/cni.ts';
-import {
-  createContainers,
-  describeLab,
-  eventually,
-  installNethooks,
-  labHost,
-  must,
-  sh,
-  writeFile,
-} from '../lab/lab.ts';
+import { cniState, inNamespace } from '../lab/cni.ts';
+import { createContainers, describeLab, eventually, installedHost, must, STILL, sh, writeFile } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -28,9 +19,7 @@ const expectClean = async () => expect(await cniState(host)).toBe(clean);
 
 describeLab('nethooks attach', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1 });
-    await installNethooks(host);
-    await addNamespaces(host, ['a', 'b']);
+    host = await installedHost({ namespaces: ['a', 'b'] });
     clean = await cniState(host);
   });
 
@@ -82,7 +71,7 @@ describeLab('nethooks attach', () => {
   });
 
   it('takes a process, an LXC container, a path, and a name alone', async () => {
-    await createContainers(host, ['box'], 'lxc.init.cmd = /bin/busybox sleep 3600\nlxc.net.0.type = empty');
+    await createContainers(host, ['box'], `${STILL}\nlxc.net.0.type = empty`);
     await sh(host, "sed -i '/^lxc.net.0.link/d; /^lxc.net.0.type = veth/d' /var/lib/lxc/box/config; lxc-start -n box");
     const pid = (await sh(host, 'setsid unshare -n sleep 1000 >/dev/null 2>&1 & echo $!')).trim();
     await eventually(async () =>

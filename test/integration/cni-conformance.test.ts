@@ -2,8 +2,8 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { VERSIONS } from '../../src/frontend/cni/versions.ts';
-import { addNamespaces, type CniAnswer, type CniCall, callCni, cniState, installCni, mustCni } from '../lab/cni.ts';
-import { describeLab, installNethooks, labHost, must, sh } from '../lab/lab.ts';
+import { addNamespaces, type CniAnswer, type CniCall, callCni, cniState, mustCni } from '../lab/cni.ts';
+import { describeLab, installedHost, must, sh } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -40,10 +40,7 @@ const expectClean = async (): Promise<void> => {
 
 describeLab('CNI conformance', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1 });
-    await installNethooks(host);
-    await installCni(host);
-    await addNamespaces(host, ['pod', 'other']);
+    host = await installedHost({ cni: true, namespaces: ['pod', 'other'] });
     clean = await cniState(host);
   });
 

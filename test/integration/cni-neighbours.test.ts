@@ -1,8 +1,8 @@
 /** Our plugin among others: stock plugins on the same bridge and store, before it and after it; other plugins' addresses. */
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { addNamespaces, callCni, cniState, inNamespace, installCni, mustCni } from '../lab/cni.ts';
-import { createContainers, describeLab, eventually, installNethooks, labHost, must, sh } from '../lab/lab.ts';
+import { addNamespaces, callCni, cniState, inNamespace, mustCni } from '../lab/cni.ts';
+import { describeLab, eventually, installedHost, must, STILL, sh } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -43,11 +43,12 @@ for link in cni0 cni1 cni2 cni3 cni4; do ip link del $link || true; done`;
 
 describeLab('CNI among neighbours', () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1 });
-    await installNethooks(host);
-    await installCni(host);
-    await createContainers(host, ['lxc1', 'lxc2'], 'lxc.init.cmd = /bin/busybox sleep 3600');
-    await addNamespaces(host, ['a', 'b', 'c']);
+    host = await installedHost({
+      cni: true,
+      containers: ['lxc1', 'lxc2'],
+      containerConfig: STILL,
+      namespaces: ['a', 'b', 'c'],
+    });
     clean = await cniState(host);
   });
 

@@ -1,8 +1,8 @@
 /** The seed of this project: rkt and its four networks. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { cniState, inNamespace, installCni } from '../lab/cni.ts';
-import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
+import { cniState, inNamespace } from '../lab/cni.ts';
+import { describeLab, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
 import { type RktPod, rktGc, rktRun } from '../lab/rkt.ts';
 
 const POD = '8d7152a7-9c53-48d8-859e-c8469d5adbdb';
@@ -36,9 +36,7 @@ const SEED = {
 
 describeLab("rkt's networks", () => {
   beforeAll(async () => {
-    host = await labHost({ uplinks: 1 });
-    await installNethooks(host);
-    await installCni(host);
+    host = await installedHost({ cni: true });
     await sh(
       host,
       'mkdir -p /etc/rkt /usr/lib/rkt/plugins/net; cp /opt/cni/bin/nethooks* /usr/lib/rkt/plugins/net; ip netns add x; ip netns del x',

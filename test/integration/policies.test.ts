@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import type { Link, Policy, Published } from '../../src/model/policy.ts';
-import { describeLab, eventually, installNethooks, labHost, must, sh, writeFile } from '../lab/lab.ts';
+import { describeLab, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
 import { policyDriver } from '../lab/policy.ts';
-import { ask, serve, talk } from '../lab/traffic.ts';
+import { ask, type Conversation, serve, talk } from '../lab/traffic.ts';
 
 const driver = policyDriver();
 afterAll(() => driver.remove());
@@ -66,11 +66,11 @@ const nft = (...words: string[]) => must(host, ['nft', ...words]);
 const rules = async () =>
   (await nft('-t', 'list', 'ruleset')).split('\n').filter((line) => /^\t\t(?!type|flags|elements)/.test(line));
 const tracked = (...filter: string[]) => must(host, ['conntrack', '-L', '-f', 'ipv4', ...filter]);
+const goOn = (conversations: Conversation[]) => Promise.all(conversations.map((conversation) => conversation.goesOn()));
 
 describeLab('policies on a running host', () => {
   beforeAll(async () => {
-    host = await labHost();
-    await installNethooks(host, { config: CONFIG });
+    host = await installedHost({ config: CONFIG });
     await sh(host, CONTAINERS);
     for (const name of ['c2', 'c3']) await serve(host, name, ['0.0.0.0:80', '0.0.0.0:81']);
   });
@@ -88,8 +88,7 @@ describeLab('policies on a running host', () => {
         await eventually(() => expect(conversation.answers()).toBeGreaterThan(1));
       const after = policy({ publish: [publish(8080), publish(8084)], links: [link('10.0.0.2', '10.0.0.3', 80)] });
       expect(await driver.apply(host, before, after)).toBe('');
-      for (const conversation of staying) expect(await conversation.goesOn()).toBe(true);
-      for (const conversation of going) expect(await conversation.goesOn()).toBe(false);
+      expect(await goOn([...staying, ...going])).toEqual([true, true, false, false]);
       expect(await tracked('-p', 'tcp', '--orig-port-dst', '8083')).not.toContain('src=10.0.0.2 ');
       expect(await ask(host, 'internet', ['tcp 192.0.2.2:8083', 'tcp 192.0.2.2:8084'])).toEqual({
         'tcp 192.0.2.2:8083': 'refused',
@@ -97,7 +96,7 @@ describeLab('policies on a running host', () => {
       });
       // And the container that stops: everything ends.
       await driver.apply(host, after, null);
-      for (const conversation of staying) expect(await conversation.goesOn()).toBe(false);
+      expect(await goOn(staying)).toEqual([false, false]);
       expect(await tracked('--reply-src', '10.0.0.2')).toBe('');
       expect(await tracked('-p', 'tcp', '--orig-src', '10.0.0.2')).not.toContain('ASSURED');
     });

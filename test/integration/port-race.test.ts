@@ -6,12 +6,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { bundle, RUNTIMES } from '../lab/driver.ts';
 
 const { path, remove } = bundle(`
+import { readFileSync } from 'node:fs';
 import { parsePortSpec } from '#src/model/ports.ts';
 import { wantedPorts } from '#src/plan/attachment/publish.ts';
 import { reservePorts } from '#src/store/ports.ts';
-const [, , directory, at, container, ...publish] = process.argv;
+const [, , directory, container, ...publish] = process.argv;
 const wanted = wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' });
-while (Date.now() < Number(at)); // all at once
+process.stdout.write('ready\\n');
+readFileSync(0); // until all of them are ready
 try {
   const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, [], directory);
   console.log(published.map(({ hostPort }) => hostPort).join());
@@ -23,22 +25,21 @@ afterAll(remove);
 
 /** Runs many at the same moment; what each printed. */
 async function race(runtime: string, directory: string, asks: string[][]): Promise<string[]> {
-  const at = String(Date.now() + 800);
-  return Promise.all(
-    asks.map(
-      (publish, index) =>
-        new Promise<string>((resolve) => {
-          let out = '';
-          const child = spawn(runtime, [path, directory, at, `c${index}`, ...publish], {
-            stdio: ['ignore', 'pipe', 'inherit'],
-          });
-          child.stdout.on('data', (data) => {
-            out += data;
-          });
-          child.once('close', () => resolve(out.trim()));
-        }),
-    ),
-  );
+  const racers = asks.map((publish, index) => {
+    const child = spawn(runtime, [path, directory, `c${index}`, ...publish], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let out = '';
+    child.stdout.on('data', (data) => {
+      out += data;
+    });
+    const ready = new Promise((resolve) => child.stdout.once('data', resolve));
+    const said = new Promise<string>((resolve) =>
+      child.once('close', () => resolve(out.replace('ready\n', '').trim())),
+    );
+    return { child, ready, said };
+  });
+  await Promise.all(racers.map(({ ready }) => ready));
+  for (const { child } of racers) child.stdin.end();
+  return Promise.all(racers.map(({ said }) => said));
 }
 
 describe.each(Object.entries(RUNTIMES))('host ports under %s', (_, runtime) => {

@@ -2,7 +2,6 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import {
   chmodSync,
   chownSync,
-  copyFileSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -12,6 +11,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -28,10 +28,10 @@ const SECRET = "the host's own\n";
 
 interface Answer {
   results: ({ outcome: string; reason?: string } | string | null)[];
-  /** Descriptors that were open before and after, and the longest call in ms. */
+  /** Descriptors that were open before and after, and how many bytes were read in between: rchar of proc_pid_io(5). */
   before: number;
   after: number;
-  slowest: number;
+  bytes: number;
 }
 
 /** argv: ROOT and the calls as JSON. What it prints is an Answer, or the error's name and message. */
@@ -40,22 +40,21 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readBelowRoot, writeBelowRoot } from '#src/system/rootfs.ts';
 const [root, calls] = process.argv.slice(2);
 const open = () => readdirSync('/proc/self/fd').length;
-const [before, results] = [open(), []];
-let slowest = 0;
+const bytesRead = () => Number(/rchar: (\\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))[1]);
+const [before, results, begun] = [open(), [], bytesRead()];
 try {
   for (const { times = 1, read, content, force } of JSON.parse(calls)) {
     for (let i = 0; i < times; i++) {
-      const start = performance.now();
       if (read !== undefined) results.push(readBelowRoot(root, ['etc'], 'resolv.conf', read));
       else results.push(writeBelowRoot(root, ['etc'], 'resolv.conf', content + (times > 1 ? i : ''), { force }));
-      slowest = Math.max(slowest, performance.now() - start);
     }
   }
 } catch (error) {
   results.push(error.name + ': ' + error.message);
 }
+const bytes = bytesRead() - begun;
 const after = open(); // before process.stdout opens something
-process.stdout.write(JSON.stringify({ results, before, after, slowest }));
+process.stdout.write(JSON.stringify({ results, before, after, bytes }));
 `;
 
 /**
@@ -78,6 +77,9 @@ for (;;) {
 }
 `;
 
+/** Not on an overlay, as the root of a machine in a container is: what is mounted from one is refused. OVERLAYFS_SUPER_MAGIC, statfs(2). */
+const DISK = statfsSync(tmpdir()).type === 0x794c7630 ? '/run' : tmpdir();
+
 let driver: ReturnType<typeof bundle>;
 let swapper: ReturnType<typeof bundle>;
 let base: string;
@@ -97,11 +99,11 @@ afterAll(() => {
 });
 
 beforeEach(() => {
-  base = mkdtempSync(join(tmpdir(), 'nethooks-rootfs-'));
+  base = mkdtempSync(join(DISK, 'nethooks-rootfs-'));
   root = join(base, 'root');
   outside = join(base, 'outside');
   for (const directory of [join(root, 'etc'), join(root, 'bin'), outside]) mkdirSync(directory, { recursive: true });
-  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
+  writeFileSync(join(root, 'bin/busybox'), '');
   writeFileSync(join(outside, 'secret'), SECRET);
 });
 
@@ -128,7 +130,8 @@ async function stop(child: ChildProcess | null): Promise<void> {
 /** A process in a mount namespace of its own whose root is `root`; `mounts` runs there first. Returns the path of that root. */
 async function contain(mounts = ''): Promise<string> {
   const inside = 'echo ready; exec /bin/busybox sleep 60';
-  const script = `set -e; R=${root}; OUT=${outside}; ${mounts}\nexec chroot $R /bin/busybox sh -c '${inside}'`;
+  // Bound, and not copied: /run may be mounted with noexec.
+  const script = `set -e; R=${root}; OUT=${outside}; mount --bind /bin/busybox $R/bin/busybox; ${mounts}\nexec chroot $R /bin/busybox sh -c '${inside}'`;
   container = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -280,9 +283,9 @@ describe.each(['node', 'bun'] as const)('under %s', (runtime) => {
     writeFileSync(target(), 'x');
     truncateSync(target(), 2 ** 40);
     expect(read(path)).toBeNull();
-    const { results, slowest } = run(path, { content: TEXT });
+    const { results, bytes } = run(path, { content: TEXT });
     expect(results).toEqual([{ outcome: 'written' }]);
-    expect(slowest).toBeLessThan(2000);
+    expect(bytes).toBeLessThan(2 ** 20);
     expect(content()).toBe(TEXT);
   });
 

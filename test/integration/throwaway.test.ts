@@ -10,6 +10,7 @@ import {
   describeLab,
   eventually,
   inContainer,
+  installNethooks,
   labHost,
   machineState,
   must,
@@ -156,13 +157,30 @@ async function main() {
 main();
 `;
 
-describeLab('what is left of a throwaway host', () => {
-  let driver: ReturnType<typeof bundle>;
-  beforeAll(() => {
-    driver = bundle(PARENT);
-  });
-  afterAll(() => driver.remove());
+let driver: ReturnType<typeof bundle>;
+beforeAll(() => {
+  driver = bundle(PARENT);
+});
+afterAll(() => driver.remove());
 
+describeLab('on a machine where nethooks is installed and runs', () => {
+  /** A machine like that is a throwaway host, and in it there is another. */
+  it('a throwaway host has nothing of it, and the machine keeps it', async () => {
+    const machine = await labHost();
+    await sh(machine, 'mkdir -p /etc/network/if-up.d /usr/lib/cni; printf mine >/etc/network/if-up.d/nethooks');
+    await installNethooks(machine);
+    const files = 'find /etc /usr /var/lib /var/log -xdev -iname "*nethooks*" ! -path "*/install/*" | sort';
+    expect(await sh(machine, `${files}; ls /usr/lib/cni`)).toMatch(/usr\/sbin\/nethooks\n[\s\S]*^nethooks-ptp$/m);
+    const before = await snapshot(machine);
+    const gone = `[ "$(${files})" = /etc/network/if-up.d/nethooks ]; [ "$(cat /etc/network/if-up.d/nethooks)" = mine ]`;
+    const rest =
+      'if grep -r nethooks /etc/lxc /etc/resolv.conf /usr/sbin || nft list ruleset | grep . || ip link show br0; then exit 1; fi';
+    await must(machine, [process.execPath, driver.path, gone, rest], { env: { LEAVE: '1' } });
+    expect(await snapshot(machine)).toBe(before);
+  });
+});
+
+describeLab('what is left of a throwaway host', () => {
   it('is nothing after close(), with containers and daemons running', async () => {
     const before = await machineState();
     const host = await labHost({ uplinks: 2, dns: true });

@@ -133,10 +133,12 @@ const between = (allowed: boolean): Row[] => [
 async function expectRows(host: ThrowawayHost, rows: readonly Row[]): Promise<void> {
   const seen: string[] = [];
   const wanted: string[] = [];
-  for (const side of new Set(rows.map(([from]) => from))) {
+  const sides = [...new Set(rows.map(([from]) => from))].map(async (side) => {
     const own = rows.filter(([from]) => from === side);
     const targets = own.flatMap(([, to]) => [`tcp ${to}`, `udp ${to}`] as Target[]);
-    const answers = await ask(host, side, targets);
+    return { own, answers: await ask(host, side, targets) };
+  });
+  for (const { own, answers } of await Promise.all(sides)) {
     for (const [from, to, answer] of own)
       for (const protocol of ['tcp', 'udp']) {
         wanted.push(`${from} -> ${protocol} ${to}: ${answer}`);

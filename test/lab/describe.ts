@@ -22,3 +22,13 @@ export function describeLab(name: string, body: () => void): void {
     describe.skip(`${name} (${missing})`, body);
   }
 }
+
+/**
+ * `describe` for tests of something that this machine's release of Debian lacks, so that no package could bring it: they are listed as
+ * skipped, with the reason, and do not count as left out (test/run.sh knows them by the beginning of their name).
+ * @param reason why they cannot run here; undefined where they can
+ */
+export function describeLabUnless(reason: string | undefined, name: string, body: () => void): void {
+  if (reason === undefined) describeLab(name, body);
+  else describe.skip(`not here: ${name}: ${reason}`, body);
+}

@@ -1,9 +1,9 @@
 /** What tests on a throwaway host use, in one place. */
 export { type Capture, capture } from './capture.ts';
-export { describeLab } from './describe.ts';
+export { describeLab, describeLabUnless } from './describe.ts';
 export { eventually } from './eventually.ts';
 export { labHost, must, sh, writeFile } from './host.ts';
-export { containerPid, createContainer, createContainers, inContainer } from './lxc.ts';
+export { containerPid, createContainer, createContainers, inContainer, STILL } from './lxc.ts';
 export { assertNothingLeft, expectGone, machineState } from './machine.ts';
-export { type InstallOptions, installNethooks, writeConfig } from './nethooks.ts';
+export { BR0, commandsOn, type InstallOptions, installedHost, installNethooks, writeConfig } from './nethooks.ts';
 export { normalise, snapshot, steady, TOUCHED_FILES } from './snapshot.ts';

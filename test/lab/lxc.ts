@@ -1,6 +1,9 @@
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { must, sh } from './host.ts';
 
+/** Configuration of a container whose init starts nothing: what it has comes from our hooks alone. */
+export const STILL = 'lxc.init.cmd = /bin/busybox sleep 3600';
+
 /**
  * Makes LXC containers from the busybox template with the host's default.conf, and adds `config` to each one's configuration.
  * The template takes half a second, so it is run once per host; further containers copy the first one's files.

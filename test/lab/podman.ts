@@ -1,10 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { accessSync } from 'node:fs';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { PLUGINS, STOCK_PLUGINS } from './cni.ts';
 import { sh, writeFile } from './host.ts';
 
-/** Where a root file system of busybox is, for `podman run --rootfs`. */
-export const ROOTFS = '/tmp/rootfs';
+/** Where a root file system of busybox is, for `podman run --rootfs`. On a tmpfs: an overlay cannot lie on an overlay on an overlay. */
+export const ROOTFS = '/run/rootfs';
 
 /** Whether podman and what it needs is installed on this machine. */
 export function hasPodman(): boolean {
@@ -14,6 +15,12 @@ export function hasPodman(): boolean {
   } catch {
     return false;
   }
+}
+
+/** Why podman cannot call CNI plugins here; undefined if it can. From version 5 on, as in Debian 13, it knows netavark only. */
+export function noCni(): string | undefined {
+  const version = execFileSync('podman', ['--version'], { encoding: 'utf8' }).trim();
+  return Number(/\d+/.exec(version)) >= 5 ? `${version} has no CNI` : undefined;
 }
 
 /** Sets podman up to use CNI, without systemd and without images. */

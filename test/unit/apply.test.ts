@@ -2,10 +2,17 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FileStep, Step } from '../../src/model/step.ts';
 import { applySteps } from '../../src/system/apply.ts';
 import type { Exec } from '../../src/system/exec.ts';
+
+/** Whether systemd is PID 1, as sd_booted(3) finds out: the test decides, not the machine it runs on. */
+const init = vi.hoisted(() => ({ systemd: false }));
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  return { ...fs, existsSync: (path: string) => (path === '/run/systemd/system' ? init.systemd : fs.existsSync(path)) };
+});
 
 let directory: string;
 let events: string[];
@@ -32,7 +39,7 @@ const file = (name: string, content: string | null): FileStep => ({
 });
 const text = (name: string): string => readFileSync(join(directory, name), 'utf8');
 
-/** What each program does is its first word; how many ms it takes is up to the test. */
+/** What each program does is its first word; how many ms it takes is up to the test. Programs that are run to their end do nothing. */
 function exec(takes: Record<string, number>, failing: string[] = []): Exec {
   const start: Exec['start'] = async (command, _args, { input } = {}) => {
     const what = input?.startsWith('*') ? (input.split('\n')[1] as string) : (input?.trim() ?? command);
@@ -41,15 +48,23 @@ function exec(takes: Record<string, number>, failing: string[] = []): Exec {
     events.push(`- ${what}`);
     return failing.includes(what) ? { code: 1, stdout: '', stderr: 'broken' } : { code: 0, stdout: '', stderr: '' };
   };
-  return { start } as Exec;
+  const prepare = () => Promise.reject(new Error('nothing here is prepared'));
+  return Object.assign(() => ({ code: 0, stdout: '', stderr: '' }), { start, prepare: () => prepare });
 }
 
 const applying = (with_: Exec, steps: Step[]) =>
   applySteps({ exec: with_, log: (line) => events.push(line), wait: true }, steps);
 
-describe('steps', () => {
+describe.each([
+  ['dnsmasq', false],
+  ['systemctl', true],
+])('steps, where %s starts a daemon,', (program, systemd) => {
+  beforeEach(() => {
+    init.systemd = systemd;
+  });
+
   it('are side by side where they do not need each other: the daemon waits for the bridge, not for the rules', async () => {
-    await applying(exec({ ip: 20, nft: 60, 'iptables-restore': 20, dnsmasq: 40 }), [
+    await applying(exec({ ip: 20, nft: 60, 'iptables-restore': 20, [program]: 40 }), [
       ip('bridge'),
       file('conf', 'new'),
       daemon('start', 'a'),
@@ -59,8 +74,8 @@ describe('steps', () => {
     ]);
     const at = (event: string) => events.indexOf(event);
     expect(at('+ table')).toBeLessThan(at('- bridge'));
-    expect(at('+ dnsmasq')).toBeGreaterThan(at('- bridge'));
-    expect(at('+ dnsmasq')).toBeLessThan(at('- table'));
+    expect(at(`+ ${program}`)).toBeGreaterThan(at('- bridge'));
+    expect(at(`+ ${program}`)).toBeLessThan(at('- table'));
     expect(at('+ -A POSTROUTING x')).toBeGreaterThan(at('- table'));
     expect(text('resolv.conf')).toBe('ours');
   });
@@ -69,16 +84,12 @@ describe('steps', () => {
     writeFileSync(join(directory, 'gone'), 'old');
     let conf = '';
     const looking = exec({});
-    const start: Exec['start'] = (command, ...rest) => {
-      if (command === 'dnsmasq') conf = text('conf');
-      return looking.start(command, ...rest);
+    const { start } = looking;
+    looking.start = (command, ...rest) => {
+      if (command === program) conf = text('conf');
+      return start(command, ...rest);
     };
-    await applying({ start } as Exec, [
-      daemon('stop', 'gone'),
-      file('gone', null),
-      file('conf', 'new'),
-      daemon('start', 'a'),
-    ]);
+    await applying(looking, [daemon('stop', 'gone'), file('gone', null), file('conf', 'new'), daemon('start', 'a')]);
     expect(conf).toBe('new');
   });
 

