@@ -113,6 +113,30 @@ describeLab('nethooks configure', () => {
     await sh(host, 'cp -p /root/before/old /var/lib/lxc/old/config');
   });
 
+  it('reads CRLF and quotes as LXC does, and gives such a file back byte for byte', async () => {
+    const included = '/var/lib/lxc/hooks.conf';
+    const hooks = ['start-host', 'post-stop', 'clone', 'destroy'].map(
+      (hook) => `lxc.hook.${hook} = '/usr/lib/nethooks/lxc/${hook}'`,
+    );
+    const quoted = (text: string) => text.replace(/^(lxc\.\S+) = (.*)$/gm, '$1 = "$2"').replaceAll('\n', '\r\n');
+    await writeFile(host, included, `${['lxc.hook.version = 1', ...hooks].join('\r\n')}\r\n`);
+    const text = quoted(
+      `${await read('/root/before/old')}lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\nlxc.include = ${included}\n`,
+    );
+    await writeFile(host, '/var/lib/lxc/old/config', text);
+    expect(await configure('old')).toBe('nothing to change\n');
+    await start('old');
+    expect(await resolved('old.lxc')).toMatch(/^10\.0\.0\./);
+    await stop('old');
+    await configure('old', '--network', 'br1');
+    await configure('old', '--remove');
+    expect(await lxcConfig('old')).toBe(text);
+    await writeFile(host, '/var/lib/lxc/old/config', `${text}lxc.namespace.share.net = "older"\r\n`);
+    expect(await configure('old')).toBe('nothing to change\n');
+    expect(await configure('old', '--net', 'bridge')).toContain('+ lxc.namespace.share.net =');
+    await sh(host, `cp -p /root/before/old /var/lib/lxc/old/config; rm -f /var/lib/lxc/old/config.* ${included}`);
+  });
+
   it('takes addresses of another network out of force, and gives them back', async () => {
     await sh(
       host,

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseLxcConfig, withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
+import { nicsOf, withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
+import { lastValue, listedValues, parseLxcConfig, readLxcConfig } from '../../src/model/lxc-config.ts';
+import { environmentIn } from '../../src/plan/attachment/link-env.ts';
 
-const nics = (...lines: string[]) => parseLxcConfig(lines.join('\n')).nics;
+const nics = (...lines: string[]) => nicsOf(parseLxcConfig(lines.join('\n')));
 const nic = (...lines: string[]) => nics('lxc.net.0.type = veth', ...lines)[0];
 const names = (...lines: string[]) => nics(...lines).map(({ index, name }) => [index, name]);
 
@@ -119,6 +121,37 @@ describe('a line', () => {
   });
 });
 
+describe('a value', () => {
+  const settings = (...lines: string[]) => parseLxcConfig(lines.join('\r\n'));
+
+  it('is the last one, or none once it is taken back', () => {
+    expect(lastValue(settings('lxc.uts.name = a', "lxc.uts.name = 'b'"), 'lxc.uts.name')).toBe('b');
+    expect(lastValue(settings('lxc.uts.name = a', 'lxc.uts.name ='), 'lxc.uts.name')).toBeNull();
+    expect(lastValue([], 'lxc.uts.name')).toBeNull();
+  });
+
+  it('of a list is each, behind the last line that clears it', () => {
+    const hooks = (...lines: string[]) => listedValues(settings(...lines), 'lxc.hook.clone');
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.clone = "/b c"')).toEqual(['/a', '/b c']);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.clone = ""', 'lxc.hook.clone = /b')).toEqual(['/b']);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook =', 'lxc.hook.destroy =')).toEqual([]);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.destroy =', 'lxc.hook.clon =')).toEqual(['/a']);
+  });
+
+  it('of the environment is a variable', () => {
+    const lines = [
+      'lxc.environment = A=1',
+      'lxc.environment = "B=two words"',
+      'lxc.environment = C="kept"',
+      'lxc.environment = A=2=3',
+      'lxc.environment = HANDED_ON',
+      'lxc.environment = EMPTY=',
+    ];
+    expect(environmentIn(settings(...lines))).toEqual({ A: '2=3', B: 'two words', C: '"kept"', EMPTY: '' });
+    expect(environmentIn(settings(...lines, 'lxc.environment =', 'lxc.environment = Z=1'))).toEqual({ Z: '1' });
+  });
+});
+
 describe('names in the container', () => {
   const veth = (index: number, name?: string) => [
     `lxc.net.${index}.type = veth`,
@@ -226,9 +259,16 @@ describe('includes', () => {
   const read = (path: string) => files[path] ?? null;
   const link = (...lines: string[]) => withIncludes(['lxc.net.0.type = veth', ...lines].join('\n'), read)[0]?.link;
 
-  it('are listed by parseLxcConfig', () => {
-    const text = 'lxc.include = /a.conf\nlxc.include = "/b c.conf"\nlxc.include =\n#lxc.include = /d';
-    expect(parseLxcConfig(text)).toEqual({ nics: [], includes: ['/a.conf', '/b c.conf'] });
+  it('are settings like any other, with what they bring behind them', () => {
+    const text = 'lxc.include = "/b.conf"\r\nlxc.include = \'/b c.conf\'\r\nlxc.include =\r\n#lxc.include = /d';
+    expect(parseLxcConfig(text).map(({ value }) => value)).toEqual(['/b.conf', '/b c.conf', '']);
+    expect(readLxcConfig(text, read).map(({ key, value }) => `${key} ${value}`)).toEqual([
+      'lxc.include /b.conf',
+      'lxc.net.0.hwaddr 2:0:0:0:0:b',
+      'lxc.net.0.link b',
+      'lxc.include /b c.conf',
+      'lxc.include ',
+    ]);
   });
 
   it('count where they stand', () => {

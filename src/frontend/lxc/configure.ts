@@ -13,8 +13,8 @@ import type { Step } from '../../model/step.ts';
 import { type Joining, joinings } from '../../plan/attachment/interfaces.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
-import { readInclude } from './include.ts';
 import { withIncludes } from './lxc-config.ts';
 
 export interface ConfigureWish {

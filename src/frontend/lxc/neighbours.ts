@@ -9,9 +9,9 @@ import { listAddresses } from '../../store/address-store.ts';
 import { holderId, readKept, storeOf } from '../../store/container.ts';
 import { ownNames } from '../../store/names.ts';
 import { readText } from '../../system/files.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { hookWords } from './adopt.ts';
 import { listContainers } from './containers.ts';
-import { readInclude } from './include.ts';
 import { checkLinks } from './wish.ts';
 
 export interface Newcomer {

@@ -13,8 +13,8 @@ import { joinings } from '../../plan/attachment/interfaces.ts';
 import { readKept, readRunning, rememberTold } from '../../store/container.ts';
 import { readText } from '../../system/files.ts';
 import type { Ip } from '../../system/ip.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { shares } from './adopt.ts';
-import { readInclude } from './include.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
 import { checkLinks, wishOf } from './wish.ts';
 
