@@ -7,6 +7,7 @@ import { isAlive, listAttachments } from '../../store/attachments.ts';
 import { readRunning } from '../../store/container.ts';
 import { filesIn, readText } from '../../system/files.ts';
 import { isAlive as isRunning } from '../../system/process.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
@@ -29,7 +30,7 @@ export interface StoreReport {
 }
 
 /** Reads all stores, host-local's too. */
-export async function addresses(names: string[], { json }: { json?: boolean }): Promise<number> {
+export async function addresses(names: string[], { json }: OptionsOf<'addresses'>): Promise<number> {
   requireRoot('addresses');
   const all = reports().filter(({ network }) => names.length === 0 || names.includes(network));
   if (json) console.log(JSON.stringify(all, null, 2));

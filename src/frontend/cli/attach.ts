@@ -8,27 +8,12 @@ import type { Result } from '../cni/result.ts';
 import { type AttachWish, attachmentsOf, attach as attachTo, detach as detachAll } from '../target/attach.ts';
 import { attachPeers, otherAddress } from '../target/peer.ts';
 import { resolveTarget } from '../target/target.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface AttachOptions {
-  network?: string;
-  mode?: 'ptp' | 'macvlan' | 'ipvlan';
-  master?: string;
-  address?: string;
-  gateway?: string;
-  ifname: string;
-  publish?: string[];
-  name?: string;
-  mac?: string;
-  mtu?: string;
-  hostShim?: boolean;
-  peer?: string;
-  peerIfname?: string;
-  peerAddress?: string;
-  json?: boolean;
-}
+type AttachOptions = OptionsOf<'attach'>;
 
 const LIMIT_MS = 90_000;
 const context = () => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn });
@@ -62,7 +47,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
 }
 
 /** Takes back what attach made; of one interface, or of all. */
-export async function detach(word: string, options: { ifname?: string }): Promise<number> {
+export async function detach(word: string, options: OptionsOf<'detach'>): Promise<number> {
   requireRoot('detach');
   const records = attachmentsOf(word, options.ifname ?? null);
   if (records.length === 0)

@@ -12,11 +12,12 @@ import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
 import { fill } from '../../plan/template.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
-export async function check(file: string | undefined): Promise<number> {
+export async function check({ config: file }: OptionsOf<'config check'>): Promise<number> {
   const { source, networks } = loadConfig(file);
   if (file === undefined) checkContainers();
   console.log(
@@ -37,14 +38,14 @@ function checkContainers(): void {
 }
 
 /** Prints the configuration as nethooks understands it. */
-export async function show({ config, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+export async function show({ config, json }: OptionsOf<'config show'>): Promise<number> {
   const loaded = loadConfig(config);
   console.log(json ? JSON.stringify(loaded, null, 2) : asIni(loaded));
   return EXIT.ok;
 }
 
 /** Writes the first configuration; an existing one in any format is left alone. */
-export async function init({ print }: { print?: boolean }): Promise<number> {
+export async function init({ print }: OptionsOf<'config init'>): Promise<number> {
   const existing = ['ini', 'json', 'yaml']
     .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
     .find((path) => readText(path) !== null);
@@ -77,7 +78,7 @@ function asIni({ source, host, containers, networks }: Config): string {
     '',
     ...section('host', {
       ...host,
-      ...told(containers),
+      ...nameKeys(containers),
       'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
       'publish-address': containers.publishAddress,
     }),
@@ -87,7 +88,7 @@ function asIni({ source, host, containers, networks }: Config): string {
     .trimEnd();
 }
 
-function told({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
+function nameKeys({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
   const hosts = extraHost.map(({ name, address }) => `${name}:${address}`);
   const lists = { dns, 'dns-search': dnsSearch, 'dns-option': dnsOption, 'extra-host': hosts };
   return Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, list.join(', ')]));
@@ -100,7 +101,7 @@ function keys(network: NetworkConfig): Record<string, string> {
     uplinks: network.uplinks === '*' ? '*' : network.uplinks.join(', '),
     masquerade: String(network.masquerade),
     domain: network.domain,
-    ...told(network.containers),
+    ...nameKeys(network.containers),
     dns: network.containers.dns.join(', ') || String(network.dns),
     'dns-upstream': network.dnsUpstream.join(', '),
     dhcp: range(network.dhcp),

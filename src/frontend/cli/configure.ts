@@ -16,21 +16,13 @@ import { type Mode, parseMode } from '../lxc/adopt.ts';
 import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
+import type { OptionsOf } from './commands.ts';
 import { flagWords, withoutKeys } from './container-options.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface ConfigureOptions {
-  all?: boolean;
-  net?: string;
-  network?: string | false;
-  nic?: string;
-  remove?: boolean;
-  dryRun?: boolean;
-  json?: boolean;
-  [key: string]: unknown;
-}
+type ConfigureOptions = OptionsOf<'configure'>;
 
 const LIMIT_MS = 60_000;
 const WAIT_SECONDS = 30;
@@ -90,8 +82,7 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     (words.length > 0 || without.length > 0 || options.net !== undefined || typeof options.network === 'string')
   )
     throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
-  const net =
-    options.net ?? (options.nic === undefined || options.nic === '0' ? options.network || undefined : undefined);
+  const net = options.net ?? (options.nic === '0' ? options.network || undefined : undefined);
   const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
   const directory = lxcPath(how.exec);
   return async (name) => {
@@ -99,7 +90,7 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     if (mode?.kind === 'container') configFileOf(directory, mode.name);
     if (mode?.kind === 'container' && mode.name === name)
       throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
-    const wish = { name, configFile, mode, words, nic: options.nic ?? '0', without, remove: options.remove ?? false };
+    const wish = { name, configFile, mode, words, nic: options.nic, without, remove: options.remove ?? false };
     const planned = planConfigure(config, hooks, wish);
     if (!wish.remove) checkNeighbours({ name, configFile, ...planned });
     return carryOut(how, config, name, planned, options.dryRun ?? false);

@@ -8,6 +8,7 @@ import { readRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn } from '../../system/files.ts';
 import { lockHost } from '../../system/lock.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
@@ -16,15 +17,7 @@ import { requireRoot } from './up.ts';
  * Takes back what containers left that were killed, and says what.
  * @throws NethooksError with everything that could not be taken back, after all the rest has been
  */
-export async function gc({
-  dryRun,
-  json,
-  hostLocal,
-}: {
-  dryRun?: boolean;
-  json?: boolean;
-  hostLocal?: boolean;
-}): Promise<number> {
+export async function gc({ dryRun, json, hostLocal }: OptionsOf<'gc'>): Promise<number> {
   requireRoot('gc');
   const exec = execUntil(performance.now() + 60_000);
   const release = dryRun ? () => undefined : await lockHost(exec, 30);

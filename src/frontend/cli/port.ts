@@ -5,13 +5,14 @@ import { type Port, parseExpose, showPort } from '../../model/ports.ts';
 import { showHostPort } from '../../plan/attachment/publish.ts';
 import { readRunning } from '../../store/container.ts';
 import { isAlive } from '../../system/process.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 
 /**
  * Prints where a running container's ports are published: `80/tcp -> 0.0.0.0:49153`, for one port `0.0.0.0:49153`.
  * @throws NethooksError when it does not run, or the port is not published
  */
-export async function port(name: string, which: string | undefined, { json }: { json?: boolean }): Promise<number> {
+export async function port(name: string, which: string | undefined, { json }: OptionsOf<'port'>): Promise<number> {
   const wanted = which === undefined ? undefined : parseExpose(which);
   const record = readRunning(name);
   if (!record || !isAlive(record)) throw new NethooksError(`no container ${name} runs on a network of ours`);
