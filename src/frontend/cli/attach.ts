@@ -1,6 +1,7 @@
 /** `nethooks attach` and `nethooks detach`. */
 
 import { NethooksError } from '../../errors.ts';
+import { isIPv4, parseCidr } from '../../model/address.ts';
 import { isInterfaceName } from '../../model/names.ts';
 import { execUntil } from '../../system/exec.ts';
 import { CniError } from '../cni/error.ts';
@@ -70,7 +71,7 @@ async function wire(word: string, peer: string, options: AttachOptions): Promise
       '--peer: allowed: --address with a /30 or /31, such as 10.9.0.1/30; or both --address and --peer-address',
     );
   for (const one of [address, other])
-    if (!/^[\d.]+\/\d{1,2}$/.test(one)) throw usage(`${one}: allowed: an address with prefix length`);
+    if (!isIPv4(parseCidr(one)?.address ?? '')) throw usage(`${one}: allowed: an address with prefix length`);
   const how = context();
   const [near, far] = [resolveTarget(how.exec, word), resolveTarget(how.exec, peer)];
   const ends = [
