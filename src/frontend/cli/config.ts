@@ -6,7 +6,7 @@ import { loadConfig } from '../../config/load.ts';
 import { defaultRanges } from '../../config/resolve.ts';
 import { NethooksError } from '../../errors.ts';
 import { readLinks, readRoutes } from '../../host/facts.ts';
-import type { Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
+import type { AddressRange, Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
 import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
 import { fill } from '../../plan/template.ts';
@@ -15,6 +15,16 @@ import { filesIn, readText, writeAtomically } from '../../system/files.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
+
+/** What templates/nethooks.ini.mustache is filled in with. */
+export interface FirstConfigView {
+  name: string;
+  address: string;
+  /** Bits. */
+  prefix: number;
+  dhcp: AddressRange | null;
+  reserve: AddressRange;
+}
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
 export async function check({ config: file }: OptionsOf<'config check'>): Promise<number> {
@@ -58,7 +68,12 @@ export async function init({ print }: OptionsOf<'config init'>): Promise<number>
   const octets = freeSubnet(links, readRoutes().routes);
   if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
   const address = `${octets}.1`;
-  const text = fill(template, { name: freeBridge(links), address, prefix: 24, ...defaultRanges(address, 24) });
+  const text = fill<FirstConfigView>(template, {
+    name: freeBridge(links),
+    address,
+    prefix: 24,
+    ...defaultRanges(address, 24),
+  });
   if (print) console.log(text.trimEnd());
   else {
     writeAtomically(CONFIG_FILE, text);
