@@ -153,6 +153,21 @@ describeLab('nethooks configure', () => {
     await sh(host, 'cp -p /root/before/older /var/lib/lxc/older/config');
   });
 
+  it("leaves the interface alone of a container whose network another one shares, whatever that one's lxc.net lines say", async () => {
+    await configure('db', '--dns-opt', 'rotate');
+    await start('db');
+    const address = await resolved('db.lxc');
+    const before = await inside('db', ['ip', '-4', '-o', 'address', 'show', 'eth0']);
+    const text = await lxcConfig('web');
+    await sh(host, 'printf "lxc.namespace.share.net = \\"db\\"\\r\\n" >>/var/lib/lxc/web/config');
+    await start('web');
+    expect(await inside('db', ['ip', '-4', '-o', 'address', 'show', 'eth0'])).toBe(before);
+    expect(await resolved('db.lxc')).toBe(address);
+    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    await stop('web');
+    await writeFile(host, '/var/lib/lxc/web/config', text);
+  });
+
   it('modes: none, host, another container, and back to a bridge', async () => {
     const original = await lxcConfig('web');
     await configure('web', '--net', 'none');

@@ -277,6 +277,14 @@ describe('includes', () => {
     expect(link('lxc.include = /a.conf', 'lxc.net.0.link = last')).toBe('last');
   });
 
+  it('may say that the container has no devices of its own, and take that back', () => {
+    const shared = { ...files, '/share.conf': "lxc.namespace.share.net = 'db'\r\n" };
+    const own = (text: string) => withIncludes(text, (path) => (shared as typeof files)[path] ?? null).length;
+    const text = 'lxc.include = /share.conf\nlxc.net.0.type = veth\n';
+    expect(own(text)).toBe(0);
+    expect(own(`${text}lxc.namespace.share.net =\n`)).toBe(1);
+  });
+
   it('end when they go in circles, are missing or relative', () => {
     expect(link('lxc.include = /loop.conf')).toBe('loop');
     expect(link('lxc.net.0.link = br0', 'lxc.include = /missing', 'lxc.include = relative.conf')).toBe('br0');

@@ -3,7 +3,7 @@
  * network.c, 2.0 to 7.0). Hooks cannot ask LXC itself: `lxc-info` from a hook deadlocks (lxc/lxc#395).
  */
 import { isIPv4 } from '../../model/address.ts';
-import { type LxcSetting, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
+import { type LxcSetting, lastValue, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 
 export interface LxcNic {
   /** The N of `lxc.net.N`; with the keys before LXC 2.1, the place in the order of `lxc.network.type` lines. */
@@ -29,10 +29,16 @@ const IFNAME_LENGTH = 15;
 
 type Draft = Omit<LxcNic, 'name'> & { name?: string };
 
-/** The devices that this text asks for, with all includes, in the order LXC makes them. */
-export const withIncludes = (text: string, read: ReadInclude): LxcNic[] => nicsOf(readLxcConfig(text, read));
+/**
+ * The devices that LXC makes for this text and all its includes, in LXC's order. None where the container shares another one's network
+ * (lxc.namespace.share.net): its eth0 is the other container's.
+ */
+export function withIncludes(text: string, read: ReadInclude): LxcNic[] {
+  const settings = readLxcConfig(text, read);
+  return lastValue(settings, 'lxc.namespace.share.net') === null ? nicsOf(settings) : [];
+}
 
-/** The devices that settings ask for, in the order LXC makes them. */
+/** The devices that the `lxc.net` lines among the settings ask for. */
 export function nicsOf(settings: readonly LxcSetting[]): LxcNic[] {
   const drafts = new Map<number, Draft>();
   for (const { key, value } of settings) {
