@@ -9,7 +9,7 @@ export interface FlagData {
 
 /**
  * The same data that a container's file gives. `--nic N` says which interface the flags behind it are about.
- * @param refused is told about each word that is no flag, or has no value
+ * @param refused is called for each word that is no flag, or has no value
  */
 export function parseFlags(words: readonly string[], refused: (message: string) => void): FlagData {
   const data: FlagData = { net: {} };

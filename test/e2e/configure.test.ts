@@ -225,22 +225,14 @@ describeLab('nethooks configure', () => {
       '8080:80',
       '-p',
       '127.0.0.1:8081:81',
-      '--aliases',
+      '--network-alias',
       'www',
       '--hostname',
       'shop.example',
       '--mtu',
       '1400',
     );
-    await configure(
-      'web',
-      '--dns-search',
-      'a.example',
-      '--dns-option',
-      'ndots:2',
-      '--extra-host',
-      'x.example:192.0.2.1',
-    );
+    await configure('web', '--dns-search', 'a.example', '--dns-opt', 'ndots:2', '--add-host', 'x.example:192.0.2.1');
     expect(await published()).toContain(`tcp . 8080 : ${address} . 80`);
     expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published_at'])).toContain(
       '127.0.0.1 . tcp . 8081',

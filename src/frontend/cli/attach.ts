@@ -28,7 +28,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
   if (options.peer !== undefined) return wire(word, options.peer, options);
   const how = context();
   const target = resolveTarget(how.exec, word);
-  const wish: AttachWish = {
+  const spec: AttachWish = {
     network: options.network ?? null,
     mode: options.mode ?? null,
     master: options.master ?? null,
@@ -41,7 +41,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     mtu: options.mtu === undefined ? null : Number(options.mtu),
     hostShim: options.hostShim ?? false,
   };
-  const result = await readable(() => attachTo(how, target, wish));
+  const result = await readable(() => attachTo(how, target, spec));
   if (options.json) console.log(JSON.stringify(result));
   else console.log(describe(word, result));
   return EXIT.ok;

@@ -4,9 +4,17 @@ import template from '../../../templates/nethooks.ini.mustache' with { type: 'te
 import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
 import { defaultRanges } from '../../config/resolve.ts';
+import type { hostSchema, networkSchema } from '../../config/schema.ts';
 import { NethooksError } from '../../errors.ts';
 import { readLinks, readRoutes } from '../../host/facts.ts';
-import type { AddressRange, Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
+import type {
+  AddressRange,
+  Config,
+  ContainerDefaults,
+  HostConfig,
+  NameDefaults,
+  NetworkConfig,
+} from '../../model/config.ts';
 import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
 import { fill } from '../../plan/template.ts';
@@ -91,25 +99,31 @@ function asIni({ source, host, containers, networks }: Config): string {
   return [
     `; ${source}, with every default`,
     '',
-    ...section('host', {
-      ...host,
-      ...nameKeys(containers),
-      'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
-      'publish-address': containers.publishAddress,
-    }),
-    ...networks.flatMap((network) => section(`network.${network.name}`, keys(network))),
+    ...section('host', hostKeys(host, containers)),
+    ...networks.flatMap((network) => section(`network.${network.name}`, networkKeys(network))),
   ]
     .join('\n')
     .trimEnd();
 }
 
-function nameKeys({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
-  const hosts = extraHost.map(({ name, address }) => `${name}:${address}`);
-  const lists = { dns, 'dns-search': dnsSearch, 'dns-option': dnsOption, 'extra-host': hosts };
-  return Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, list.join(', ')]));
-}
+/** Every key with its value: one that is missing does not compile. */
+type Written<Schema extends { entries: object }> = Record<keyof Schema['entries'], string>;
 
-function keys(network: NetworkConfig): Record<string, string> {
+const hostKeys = (host: HostConfig, containers: ContainerDefaults): Written<typeof hostSchema> => ({
+  ...host,
+  ...nameKeys(containers),
+  'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
+  'publish-address': containers.publishAddress,
+});
+
+const nameKeys = ({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults) => ({
+  dns: dns.join(', '),
+  'dns-search': dnsSearch.join(', '),
+  'dns-option': dnsOption.join(', '),
+  'extra-host': extraHost.map(({ name, address }) => `${name}:${address}`).join(', '),
+});
+
+function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
   const range = (value: NetworkConfig['dhcp']) => (value ? `${value.from}-${value.to}` : 'false');
   return {
     address: `${network.address}/${network.prefix}`,

@@ -49,7 +49,7 @@ export async function configure(name: string | undefined, options: ConfigureOpti
       return EXIT.ok;
     }
     const outcomes: Outcome[] = [];
-    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await patiently(one, turn));
+    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await attempt(one, turn));
     show(outcomes, options);
     return outcomes.some(({ live }) => live === 'refused') ? EXIT.failed : EXIT.ok;
   } finally {
@@ -59,8 +59,8 @@ export async function configure(name: string | undefined, options: ConfigureOpti
 
 const applying = (): Applying => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn, wait: true });
 
-/** The others have their turn, whatever is wrong with one. */
-async function patiently(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
+/** With --all, what is refused for one container does not keep the others from theirs. */
+async function attempt(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
   try {
     return await turn(name);
   } catch (error) {
@@ -90,9 +90,9 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     if (mode?.kind === 'container') configFileOf(directory, mode.name);
     if (mode?.kind === 'container' && mode.name === name)
       throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
-    const wish = { name, configFile, mode, words, nic: options.nic, without, remove: options.remove ?? false };
-    const planned = planConfigure(config, hooks, wish);
-    if (!wish.remove) checkNeighbours({ name, configFile, ...planned });
+    const spec = { name, configFile, mode, words, nic: options.nic, without, remove: options.remove ?? false };
+    const planned = planConfigure(config, hooks, spec);
+    if (!spec.remove) checkNeighbours({ name, configFile, ...planned });
     return carryOut(how, config, name, planned, options.dryRun ?? false);
   };
 }
@@ -120,9 +120,9 @@ async function carryOut(
   await applySteps(how, steps);
   if (running === null) return outcome;
   try {
-    const telling = { exec: how.exec, log: (line: string) => void warnings.push(line) };
-    reconfigure(telling, config, running, options);
-    await retellParents(telling, config, name);
+    const context = { exec: how.exec, log: (line: string) => void warnings.push(line) };
+    reconfigure(context, config, running, options);
+    await retellParents(context, config, name);
   } catch (error) {
     await applySteps(how, steps.map(inverted).reverse());
     throw error;

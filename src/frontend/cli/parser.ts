@@ -21,7 +21,7 @@ type Action = (args: unknown[], options: unknown) => Promise<number>;
 
 /**
  * @param directory what paths in the arguments are relative to
- * @param done is told the exit status of the command that has run
+ * @param done is called with the exit status of the command that has run
  */
 export function parserFor(actions: Actions, directory: string, done: (code: number) => void): Command {
   // Before the commands, which inherit how errors are reported.
