@@ -27,14 +27,14 @@ const MIN_CHARACTERS = 1 << 12;
  * A line that LXC takes for a setting: it begins with `lxc.`, so comments and anything else do not match. A carriage return ends a
  * line as a newline does. No flag `m`, with which U+2028 would end one, too.
  */
-const LINE = /(?:^|[\r\n])[ \t]*(lxc\.[^=\r\n]*?)[ \t]*=([^\r\n]*)/g;
+const LINE = /(?:^|[\r\n])[ \t]*(lxc\.[^= \t\r\n]*)[ \t]*=[ \t]*([^\r\n]*)/g;
 
 /** The settings of this text alone; its `lxc.include` lines are settings like any other. */
 export function parseLxcConfig(text: string): LxcSetting[] {
-  return [...text.matchAll(LINE)].map(([, key = '', rest = '']) => ({
-    key,
-    value: unquoted(rest.replace(/^[ \t]+|[ \t]+$/g, '')),
-  }));
+  const settings: LxcSetting[] = [];
+  for (const [, key = '', value = ''] of text.matchAll(LINE))
+    settings.push({ key, value: unquoted(trimmedEnd(value)) });
+  return settings;
 }
 
 /**
@@ -42,18 +42,20 @@ export function parseLxcConfig(text: string): LxcSetting[] {
  * reverse. Includes that are missing, too deep or too long in all are left out.
  */
 export function readLxcConfig(text: string, read: ReadInclude): LxcSetting[] {
+  const settings: LxcSetting[] = [];
   let budget = MAX_CHARACTERS;
-  const settingsOf = (current: string, depth: number): LxcSetting[] => {
+  const add = (current: string, depth: number): void => {
     budget -= Math.max(current.length, MIN_CHARACTERS);
-    if (budget < 0) return [];
-    return parseLxcConfig(current).flatMap((setting) => {
-      const { key, value } = setting;
-      const isInclude = key === 'lxc.include' && value.startsWith('/');
-      const included = isInclude && budget > 0 && depth < MAX_DEPTH ? read(value) : null;
-      return included === null ? [setting] : [setting, ...settingsOf(included, depth + 1)];
-    });
+    if (budget < 0) return;
+    for (const setting of parseLxcConfig(current)) {
+      settings.push(setting);
+      if (setting.key !== 'lxc.include' || !setting.value.startsWith('/')) continue;
+      const included = budget > 0 && depth < MAX_DEPTH ? read(setting.value) : null;
+      if (included !== null) add(included, depth + 1);
+    }
   };
-  return settingsOf(text, 0);
+  add(text, 0);
+  return settings;
 }
 
 /** What a key has in the end, of those that later lines replace; null when nothing is set. */
@@ -71,7 +73,16 @@ export function listedValues(settings: readonly LxcSetting[], key: string): stri
   return settings.slice(from).flatMap((setting) => (setting.key === key ? [setting.value] : []));
 }
 
+/** Without the blanks at its end. A pattern takes quadratic time on a long run of blanks inside. */
+function trimmedEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === ' ' || text[end - 1] === '\t')) end--;
+  return text.slice(0, end);
+}
+
 /** One pair of quotes around the whole value is taken off; any other quote is part of it. */
 function unquoted(value: string): string {
-  return value.length > 1 && /^['"]/.test(value) && value.endsWith(value.charAt(0)) ? value.slice(1, -1) : value;
+  const quote = value[0];
+  const isQuoted = (quote === '"' || quote === "'") && value.length > 1 && value.endsWith(quote);
+  return isQuoted ? value.slice(1, -1) : value;
 }

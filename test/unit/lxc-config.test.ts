@@ -293,6 +293,7 @@ describe('includes', () => {
   it.each([
     ['long', `lxc.include = /big\nlxc.include = /big\n${'#'.repeat(100_000)}`, 100],
     ['many', 'lxc.include = /big\n'.repeat(5000), 300],
+    ['full of blanks', `lxc.x${' '.repeat(100_000)}\nlxc.x = a${' '.repeat(100_000)}b\nlxc.include = /big\n`, 100],
   ])('end when they are too %s', (_, text, limit) => {
     let reads = 0;
     withIncludes(text, () => {
