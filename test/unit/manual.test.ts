@@ -28,7 +28,7 @@ function paragraphs(page: string, section: string): { tag: string; text: string 
 
 const flagsIn = (text: string): Set<string> => new Set(text.match(/(?<![\w-])--?[A-Za-z][a-z-]*(?<!-)(?![\w-])/g));
 const flagsOf = (options: Readonly<Record<string, OptionSpec>> = {}): string[] =>
-  Object.entries(options).flatMap(([name, { spellings = [] }]) => [`--${name}`, ...spellings]);
+  Object.entries(options).flatMap(([name, { spellings = [], hidden }]) => (hidden ? [] : [`--${name}`, ...spellings]));
 
 describe('nethooks(8)', () => {
   const page = read('docs/nethooks.8');

@@ -19,6 +19,8 @@ export interface OptionSpec {
   default?: string;
   /** A path, relative to the directory that nethooks was called in. */
   path?: true;
+  /** For our own scripts: in no help and no manual. */
+  hidden?: true;
 }
 
 export interface CommandSpec {

@@ -85,6 +85,7 @@ function parserOptions(name: string, spec: OptionSpec, directory: string): Optio
       option.argParser((text: string, before: unknown) => [...(Array.isArray(before) ? before : []), text]);
   }
   if (spec.default !== undefined) main.default(spec.default);
+  if (spec.hidden) main.hideHelp();
   return [main, ...synonyms, ...(negatable ? [new Option(`--no-${name}`, `take ${name} out`)] : [])];
 }
 
