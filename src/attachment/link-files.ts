@@ -4,10 +4,12 @@
  * a child brings it up to date for the parent's next start. Addresses stay, so that rarely changes anything.
  */
 import { dirname, join } from 'node:path';
+import { parseLxcConfig, readLxcConfig } from '../model/lxc-config.ts';
 import { linkEnvironmentPath } from '../model/paths.ts';
 import type { Link } from '../model/policy.ts';
-import { type Environment, linkEnvironmentFile } from '../plan/attachment/link-env.ts';
+import { type Environment, environmentIn, linkEnvironmentFile } from '../plan/attachment/link-env.ts';
 import { ensureText, readText } from '../system/files.ts';
+import { readInclude } from '../system/lxc-include.ts';
 
 /**
  * Brings the file up to date. One that is there stays, even without links: LXC does not start a container whose include is missing.
@@ -19,8 +21,11 @@ export function writeLinkEnvironment(container: string, links: readonly Link[], 
   const before = readText(path);
   if (before === null && links.length === 0) return false;
   const changed = ensureText(path, linkEnvironmentOf(container, links, configFile));
-  return changed && configFile !== null && (readText(configFile) ?? '').includes(path);
+  return changed && configFile !== null && isIncluded(path, readText(configFile) ?? '');
 }
+
+const isIncluded = (path: string, config: string): boolean =>
+  parseLxcConfig(config).some(({ key, value }) => key === 'lxc.include' && value === path);
 
 /** What is to stand in that file. */
 export function linkEnvironmentOf(container: string, links: readonly Link[], configFile: string | null): string {
@@ -30,9 +35,14 @@ export function linkEnvironmentOf(container: string, links: readonly Link[], con
   return linkEnvironmentFile(container, links, environments);
 }
 
-/** The variables in a container's own LXC configuration, which lies beside its parent's. */
+/**
+ * The variables in a container's own LXC configuration, which lies beside its parent's. Those of its own links are not among them:
+ * Docker hands on what a container is configured with only.
+ */
 function environmentOf(container: string, neighbour: string | null): Environment {
   const text = neighbour === null ? null : readText(join(dirname(dirname(neighbour)), container, 'config'));
-  const lines = (text ?? '').matchAll(/^[ \t]*lxc\.environment[ \t]*=[ \t]*([A-Za-z_]\w*)=(.*?)[ \t]*$/gm);
-  return Object.fromEntries([...lines].map(([, name = '', value = '']) => [name, value]));
+  if (text === null) return {};
+  const ofLinks = linkEnvironmentPath(container);
+  const settings = readLxcConfig(text, (path) => (path === ofLinks ? null : readInclude(path)));
+  return environmentIn(settings);
 }

@@ -3,9 +3,11 @@
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
 import { isIPv4 } from '../model/address.ts';
-import type { LinkOption } from '../model/container-options.ts';
+import type { NicKey, TopKey } from '../model/container-keys.ts';
+import type { ContainerOptions, LinkOption, NicOptions } from '../model/container-options.ts';
 import { dnsName, isDomainName, isInterfaceName, isSafeName } from '../model/names.ts';
 import { parseExpose, parsePortSpec } from '../model/ports.ts';
+import type { CamelCase } from '../model/spelling.ts';
 import { nameKeys, servers } from './name-keys.ts';
 import { boolean, choice, list, matching, mtu, words } from './values.ts';
 
@@ -49,18 +51,22 @@ const ADDRESS = "allowed: auto, dhcp, or an IPv4 address in the network's subnet
 const HOSTNAME = `allowed: a host name (RFC 1123) of up to ${HOSTNAME_LENGTH} characters`;
 const ALIASES = 'allowed: host names (RFC 1123)';
 
-/** The keys of one interface: at the top for the first, in [net.N] for lxc.net.N. */
-export const nicKeys = {
+/** The schema of a key's value: what it yields is the option of that name. */
+type Schemas<Key extends string, Options> = {
+  [K in Key]: v.GenericSchema<unknown, CamelCase<K> extends keyof Options ? Options[CamelCase<K>] : never>;
+};
+
+export const nicSchemas = {
   network: matching(isInterfaceName, 'allowed: the name of a network'),
   address: matching((value) => value === 'auto' || value === 'dhcp' || isIPv4(value), ADDRESS),
   mtu,
-};
+} satisfies Schemas<NicKey, NicOptions>;
 
-export const containerKeys = {
+export const containerSchemas = {
   hostname: matching((value) => value.length <= HOSTNAME_LENGTH && isDomainName(value), HOSTNAME),
   aliases: v.pipe(
     list(isDomainName, ALIASES),
-    v.transform((names) => names.map((name) => name.toLowerCase())),
+    v.transform((names) => [...new Set(names.map((name) => name.toLowerCase()))]),
   ),
   publish: parsed('allowed: [[IP:][HOST-PORT]:]CONTAINER-PORT[/tcp|udp|sctp]', parsePortSpec),
   expose: v.pipe(
@@ -72,19 +78,4 @@ export const containerKeys = {
   dns: servers,
   ...nameKeys,
   'resolv-conf': choice(['auto', 'force', 'none']),
-};
-
-export type NicKey = keyof typeof nicKeys;
-export type ContainerKey = keyof typeof containerKeys;
-
-/** Keys that a container can do without for once: a fault in them is logged. Any other could leave it open, or on the wrong network. */
-export const CONVENIENCES: ReadonlySet<string> = new Set([
-  'hostname',
-  'aliases',
-  'dns',
-  'dns-search',
-  'dns-option',
-  'extra-host',
-  'resolv-conf',
-  'mtu',
-]);
+} satisfies Schemas<TopKey, ContainerOptions>;

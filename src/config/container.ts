@@ -4,12 +4,20 @@
  */
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
+import {
+  CONTAINER_KEYS,
+  type ContainerKey,
+  type ContainerKeySpec,
+  isNicKey,
+  type TopKey,
+} from '../model/container-keys.ts';
 import { type ContainerOptions, NIC_DEFAULTS, type NicOptions, NO_OPTIONS } from '../model/container-options.ts';
 import { containerFile } from '../model/paths.ts';
+import { type CamelCase, camelCase } from '../model/spelling.ts';
 import { wantedPorts } from '../plan/attachment/publish.ts';
 import { readText } from '../system/files.ts';
 import { type Fault, isRecord } from './check.ts';
-import { CONVENIENCES, type ContainerKey, containerKeys, type NicKey, nicKeys } from './container-schema.ts';
+import { containerSchemas, nicSchemas } from './container-schema.ts';
 import { parseFlags } from './flags.ts';
 import { readIni } from './ini.ts';
 import { ConfigError, describeFault, describeProblem } from './load.ts';
@@ -27,8 +35,8 @@ export interface Problem {
   refuses: boolean;
 }
 
-type Values = { [K in ContainerKey]?: v.InferOutput<(typeof containerKeys)[K]> };
-type NicValues = { [K in NicKey]?: v.InferOutput<(typeof nicKeys)[K]> };
+/** Options of the container as a whole, each made from the key of its name. What lacks a key on either side does not compile. */
+type Values = { [K in TopKey as CamelCase<K>]: ContainerOptions[CamelCase<K>] };
 
 /** The options of a container as they are on this host. */
 export function loadContainer(
@@ -48,15 +56,16 @@ export function resolveContainer(name: string, { text, words }: ContainerSource)
   const problems: Problem[] = [];
   const file = readFile(name, text ?? '', problems);
   const flags = readFlags(words, problems);
-  const values: Values = { ...file.values, ...flags.values };
+  const { nics: _, ...nothing } = NO_OPTIONS;
+  const values: Values = { ...nothing, ...file.values, ...flags.values };
   const nics: Record<string, NicOptions> = {};
   for (const index of new Set([...Object.keys(file.nics), ...Object.keys(flags.nics)]))
     nics[index] = { ...NIC_DEFAULTS, ...file.nics[index], ...flags.nics[index] };
-  for (const { container } of values.link ?? []) {
+  for (const { container } of values.link) {
     const message = `link ${container}: the container itself; allowed: another container`;
     if (container === name) problems.push({ message: `${containerFile(name)}: ${message}`, refuses: true });
   }
-  const options = asOptions(values, nics);
+  const options: ContainerOptions = { ...values, nics };
   try {
     wantedPorts({ ...options, publishAddress: '0.0.0.0' });
   } catch (error) {
@@ -66,28 +75,10 @@ export function resolveContainer(name: string, { text, words }: ContainerSource)
   return { options, problems };
 }
 
-function asOptions(values: Values, nics: Record<string, NicOptions>): ContainerOptions {
-  const { hostname, aliases, publish, expose, link, dns } = values;
-  return {
-    nics,
-    hostname: hostname ?? NO_OPTIONS.hostname,
-    aliases: [...new Set(aliases ?? [])],
-    publish: publish ?? [],
-    expose: expose ?? [],
-    publishAll: values['publish-all'] ?? NO_OPTIONS.publishAll,
-    link: link ?? [],
-    dns: dns ?? [],
-    dnsSearch: values['dns-search'] ?? [],
-    dnsOption: values['dns-option'] ?? [],
-    extraHost: values['extra-host'] ?? [],
-    resolvConf: values['resolv-conf'] ?? NO_OPTIONS.resolvConf,
-  };
-}
-
 interface Section {
-  values: Values;
+  values: Partial<Values>;
   /** By the N of lxc.net.N; what stands at the top is for the first. */
-  nics: Record<string, NicValues>;
+  nics: Record<string, Partial<NicOptions>>;
 }
 
 function readFile(name: string, text: string, problems: Problem[]): Section {
@@ -119,7 +110,7 @@ function readSections(data: Record<string, unknown>, faults: Fault[]): Section {
 function readKeys(section: string, data: Record<string, unknown>, top: boolean, faults: Fault[]) {
   const values: Record<string, unknown> = {};
   const nic: Record<string, unknown> = {};
-  const schemas: Record<string, v.GenericSchema> = { ...nicKeys, ...(top ? containerKeys : {}) };
+  const schemas: Record<string, v.GenericSchema> = { ...nicSchemas, ...(top ? containerSchemas : {}) };
   for (const [key, value] of Object.entries(data)) {
     const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined;
     if (!schema || isRecord(value)) {
@@ -128,10 +119,10 @@ function readKeys(section: string, data: Record<string, unknown>, top: boolean, 
       continue;
     }
     const result = v.safeParse(schema, value);
-    if (result.success) (key in nicKeys ? nic : values)[key] = result.output;
+    if (result.success) (isNicKey(key) ? nic : values)[camelCase(key)] = result.output;
     else faults.push({ section, key, value, message: result.issues[0].message });
   }
-  return { values: values as Values, nic: nic as NicValues };
+  return { values: values as Partial<Values>, nic: nic as Partial<NicOptions> };
 }
 
 /** @throws NethooksError naming every flag that is wrong */
@@ -159,5 +150,8 @@ function readFlags(words: readonly string[], problems: Problem[], where = 'hook 
 
 const asProblem = ({ key }: Fault, message: string): Problem => ({
   message,
-  refuses: key === undefined || !CONVENIENCES.has(key),
+  refuses: key === undefined || !isBestEffort(key),
 });
+
+const isBestEffort = (key: string): boolean =>
+  Object.hasOwn(CONTAINER_KEYS, key) && (CONTAINER_KEYS[key as ContainerKey] as ContainerKeySpec).bestEffort === true;

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { isAddress } from '../model/address.ts';
 import type { ExtraHost } from '../model/config.ts';
 import { isDomainName } from '../model/names.ts';
-import { boolean, list, words } from './values.ts';
+import { boolean, list, SERVERS, serverList, words } from './values.ts';
 
 /** MAXNS in resolv.h: further servers would never be asked. */
 const MAX_SERVERS = 3;
@@ -12,19 +12,16 @@ const MAX_SERVERS = 3;
 const MAX_DOMAINS = 6;
 const MAX_SEARCH_CHARACTERS = 256;
 
-const SERVERS = `up to ${MAX_SERVERS} IP addresses of DNS servers`;
-export const servers = serverList(`allowed: ${SERVERS}`);
+const FEW_SERVERS = `up to ${MAX_SERVERS} ${SERVERS}`;
+const fewServers = (allowed: string) => v.pipe(serverList(allowed), v.maxLength(MAX_SERVERS, allowed));
+export const servers = fewServers(`allowed: ${FEW_SERVERS}`);
 
 /** A network's `dns`: whether we answer, or whom its containers are to ask instead. */
-const DNS = `allowed: true, false, or ${SERVERS} that containers ask instead`;
+const DNS = `allowed: true, false, or, for containers to ask instead, ${FEW_SERVERS}`;
 export const networkDns = v.pipe(
-  v.union([boolean, serverList(DNS)], DNS),
+  v.union([boolean, fewServers(DNS)], DNS),
   v.transform((value) => (typeof value === 'boolean' ? { dns: value, servers: [] } : { dns: true, servers: value })),
 );
-
-function serverList(allowed: string) {
-  return v.pipe(list(isAddress, allowed), v.maxLength(MAX_SERVERS, allowed));
-}
 
 const SEARCH = `allowed: up to ${MAX_DOMAINS} domains of together ${MAX_SEARCH_CHARACTERS} characters, or a single . for none`;
 const search = v.pipe(

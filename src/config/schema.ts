@@ -1,17 +1,17 @@
 /** What each key of nethooks.ini may hold, as valibot schemas. */
 
-import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
-import { isAddress, isIPv4 } from '../model/address.ts';
+import { isIPv4, parseCidr } from '../model/address.ts';
 import { isDomainName, isInterfaceName } from '../model/names.ts';
 import { nameKeys, networkDns, servers } from './name-keys.ts';
-import { boolean, choice, list, matching, mtu, text } from './values.ts';
+import { boolean, choice, list, matching, mtu, SERVERS, serverList, text } from './values.ts';
 
 const CIDR = 'allowed: an IPv4 address and prefix length from 8 to 30, such as 10.0.0.1/24';
 const address = v.pipe(
-  matching((value) => ipaddr.IPv4.isValidCIDRFourPartDecimal(value) && isIPv4(value.split('/')[0] ?? ''), CIDR),
-  v.transform((value) => ({ address: value.split('/')[0] as string, prefix: Number(value.split('/')[1]) })),
-  v.check(({ prefix }) => prefix >= 8 && prefix <= 30, CIDR),
+  text(CIDR),
+  v.transform(parseCidr),
+  v.check((cidr) => cidr !== null && isIPv4(cidr.address) && cidr.prefix >= 8 && cidr.prefix <= 30, CIDR),
+  v.transform((cidr) => cidr as { address: string; prefix: number }),
 );
 
 const RANGE = 'allowed: FIRST-LAST, such as 10.0.0.100-10.0.0.200';
@@ -67,7 +67,7 @@ export const networkSchema = v.strictObject({
   masquerade: v.optional(boolean, true),
   domain: v.optional(matching(isDomainName, 'allowed: a domain name, such as lxc'), 'lxc'),
   dns: v.optional(networkDns, true),
-  'dns-upstream': v.optional(list(isAddress, 'allowed: IP addresses of DNS servers'), []),
+  'dns-upstream': v.optional(serverList(`allowed: ${SERVERS}`), []),
   ...nameKeys,
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),

@@ -1,5 +1,7 @@
-/** What values may be, as valibot schemas: the words that every file's schema is made of. */
+/** What values may be, as valibot schemas: what every file's schema is made of. */
+import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
+import { isAddress } from '../model/address.ts';
 
 /** Values that come with a later version are refused with that reason, never ignored. */
 const now = (values: readonly string[], later: readonly string[]): string =>
@@ -37,3 +39,11 @@ export const mtu = v.pipe(
   v.transform((value) => (value === 'auto' ? value : Number(value))),
   v.check((value) => value === 'auto' || (value >= 576 && value <= 65535), MTU),
 );
+
+export const SERVERS = 'IP addresses of DNS servers, none of them 0.0.0.0, ::, multicast or broadcast';
+
+/** Ranges in which no one machine answers, as ipaddr.js calls them: classification is what we have it for. */
+const NOBODY: readonly string[] = ['unspecified', 'multicast', 'broadcast'];
+
+export const serverList = (allowed: string) =>
+  list((server) => isAddress(server) && !NOBODY.includes(ipaddr.process(server).range()), allowed);

@@ -58,6 +58,13 @@ export function formatIp({ bits, value }: Ip): string {
   return longest === '' ? text : text.replace(new RegExp(`(^|:)${longest}(:|$)`), '::');
 }
 
+/** An address with its prefix length in bits, `10.0.0.1/24`, taken apart; null for any other text. */
+export function parseCidr(text: string): { address: string; prefix: number } | null {
+  const [, address = '', digits = ''] = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
+  const bits = parseIp(address)?.bits ?? -1;
+  return Number(digits) <= bits ? { address, prefix: Number(digits) } : null;
+}
+
 /** First and last address of the subnet that an address lies in. `prefix` is in bits. */
 export function subnetAround({ bits, value }: Ip, prefix: number): { first: bigint; last: bigint } {
   const size = 1n << BigInt(bits - prefix);

@@ -1,5 +1,7 @@
 /** resolv.conf(5): the host's, to learn whom to ask, and the containers', to tell them. */
 
+import { isAddress } from './address.ts';
+
 export interface ResolvConf {
   /** IPv4 or IPv6 addresses, the latter perhaps with a scope (`fe80::1%eth0`). */
   nameservers: string[];
@@ -23,7 +25,7 @@ export function parseResolvConf(text: string): ResolvConf {
     const values = comment < 0 ? words : words.slice(0, comment);
     const [first] = values;
     if (keyword === undefined || first === undefined) continue;
-    if (keyword === 'nameserver' && isAddress(first)) found.nameservers.push(first);
+    if (keyword === 'nameserver' && isServer(first)) found.nameservers.push(first);
     if (keyword === 'search') found.search = values;
     if (keyword === 'domain') found.search = [first];
     if (keyword === 'options') found.options.push(...values);
@@ -82,7 +84,5 @@ function isStub(server: string): boolean {
   return RESOLVED_STUBS.includes(server);
 }
 
-/** Good enough to tell an address from a name; what asks the server checks the rest. */
-function isAddress(text: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) || /^(?=.*:.*:)[\da-f:.]+(%[\w.-]+)?$/i.test(text);
-}
+/** An IPv6 address may have a scope: `fe80::1%eth0`. */
+const isServer = (text: string): boolean => isAddress(text.includes(':') ? text.replace(/%[\w.-]+$/, '') : text);

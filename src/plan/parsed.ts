@@ -6,8 +6,11 @@ import { readFileSync } from 'node:fs';
 import Mustache from 'mustache';
 
 /** What Mustache makes of a template; src/plan/template.ts fills it in. */
-export type Parsed = ReturnType<typeof Mustache.parse>;
+export type Parsed<View> = ReturnType<typeof Mustache.parse> & {
+  /** For the type checker only: what the template is filled in with. */
+  readonly view?: (view: View) => void;
+};
 
 /** @param name in templates/ */
-export const parsed = (name: string): Parsed =>
+export const parsed = <View>(name: string): Parsed<View> =>
   Mustache.parse(readFileSync(new URL(`../../templates/${name}`, import.meta.url), 'utf8'));

@@ -111,6 +111,30 @@ describeLab('nethooks configure', () => {
     await sh(host, 'cp -p /root/before/old /var/lib/lxc/old/config');
   });
 
+  it('reads CRLF and quotes as LXC does, and gives such a file back byte for byte', async () => {
+    const included = '/var/lib/lxc/hooks.conf';
+    const hooks = ['start-host', 'post-stop', 'clone', 'destroy'].map(
+      (hook) => `lxc.hook.${hook} = '/usr/lib/nethooks/lxc/${hook}'`,
+    );
+    const quoted = (text: string) => text.replace(/^(lxc\.\S+) = (.*)$/gm, '$1 = "$2"').replaceAll('\n', '\r\n');
+    await writeFile(host, included, `${['lxc.hook.version = 1', ...hooks].join('\r\n')}\r\n`);
+    const text = quoted(
+      `${await read('/root/before/old')}lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\nlxc.include = ${included}\n`,
+    );
+    await writeFile(host, '/var/lib/lxc/old/config', text);
+    expect(await configure('old')).toBe('nothing to change\n');
+    await start('old');
+    expect(await resolved('old.lxc')).toMatch(/^10\.0\.0\./);
+    await stop('old');
+    await configure('old', '--network', 'br1');
+    await configure('old', '--remove');
+    expect(await lxcConfig('old')).toBe(text);
+    await writeFile(host, '/var/lib/lxc/old/config', `${text}lxc.namespace.share.net = "older"\r\n`);
+    expect(await configure('old')).toBe('nothing to change\n');
+    expect(await configure('old', '--net', 'bridge')).toContain('+ lxc.namespace.share.net =');
+    await sh(host, `cp -p /root/before/old /var/lib/lxc/old/config; rm -f /var/lib/lxc/old/config.* ${included}`);
+  });
+
   it('takes addresses of another network out of force, and gives them back', async () => {
     await sh(
       host,
@@ -125,6 +149,21 @@ describeLab('nethooks configure', () => {
     await configure('older', '--remove');
     expect(await sh(host, 'cmp /var/lib/lxc/older/config /root/before/static && echo same')).toBe('same\n');
     await sh(host, 'cp -p /root/before/older /var/lib/lxc/older/config');
+  });
+
+  it("leaves the interface alone of a container whose network another one shares, whatever that one's lxc.net lines say", async () => {
+    await configure('db', '--dns-opt', 'rotate');
+    await start('db');
+    const address = await resolved('db.lxc');
+    const before = await inside('db', ['ip', '-4', '-o', 'address', 'show', 'eth0']);
+    const text = await lxcConfig('web');
+    await sh(host, 'printf "lxc.namespace.share.net = \\"db\\"\\r\\n" >>/var/lib/lxc/web/config');
+    await start('web');
+    expect(await inside('db', ['ip', '-4', '-o', 'address', 'show', 'eth0'])).toBe(before);
+    expect(await resolved('db.lxc')).toBe(address);
+    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    await stop('web');
+    await writeFile(host, '/var/lib/lxc/web/config', text);
   });
 
   it('modes: none, host, another container, and back to a bridge', async () => {
@@ -182,22 +221,14 @@ describeLab('nethooks configure', () => {
       '8080:80',
       '-p',
       '127.0.0.1:8081:81',
-      '--aliases',
+      '--network-alias',
       'www',
       '--hostname',
       'shop.example',
       '--mtu',
       '1400',
     );
-    await configure(
-      'web',
-      '--dns-search',
-      'a.example',
-      '--dns-option',
-      'ndots:2',
-      '--extra-host',
-      'x.example:192.0.2.1',
-    );
+    await configure('web', '--dns-search', 'a.example', '--dns-opt', 'ndots:2', '--add-host', 'x.example:192.0.2.1');
     expect(await published()).toContain(`tcp . 8080 : ${address} . 80`);
     expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published_at'])).toContain(
       '127.0.0.1 . tcp . 8081',

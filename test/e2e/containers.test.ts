@@ -29,7 +29,7 @@ const running = (text: string) =>
 const state = () =>
   sh(
     host,
-    'cd / && find run/nethooks/names run/nethooks/containers run/nethooks/dnsmasq/*/dhcp-hosts var/lib/nethooks/containers var/lib/cni -type f 2>/dev/null | sort || true',
+    'cd / && find run/nethooks/names run/nethooks/attachments run/nethooks/dnsmasq/*/dhcp-hosts var/lib/nethooks/containers var/lib/cni -type f 2>/dev/null | sort || true',
   );
 
 describeLab('LXC containers', () => {

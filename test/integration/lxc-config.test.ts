@@ -3,7 +3,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LxcNic, parseLxcConfig } from '../../src/frontend/lxc/lxc-config.ts';
+import { type LxcNic, nicsOf } from '../../src/frontend/lxc/lxc-config.ts';
+import { lastValue, listedValues, parseLxcConfig } from '../../src/model/lxc-config.ts';
 
 let base: string;
 const rootfs = () => join(base, 'c/rootfs');
@@ -20,7 +21,7 @@ afterEach(() => rmSync(base, { recursive: true, force: true }));
 function configure(...lines: string[]): LxcNic[] {
   const text = ['lxc.uts.name = c', ...lines, ''].join('\n');
   writeFileSync(join(base, 'c/config'), text);
-  return parseLxcConfig(text).nics;
+  return nicsOf(parseLxcConfig(text));
 }
 
 /** What LXC itself reads: the value of a key, several values one per line; empty when there is no such device. */
@@ -29,7 +30,8 @@ function lxcInfo(key: string): string {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  return out.replace(/^[^=]*=/, '').trim();
+  const value = out.replace(/^[^=]*=/, '').trim();
+  return value === '(null)' ? '' : value;
 }
 
 /** The interfaces of a container that was really started with these lines, in a network namespace of the test's own. */
@@ -90,6 +92,35 @@ describe('the LXC that is installed', () => {
     expect(nic?.gateway ?? '').toBe(lxcInfo('lxc.net.0.ipv4.gateway'));
     const name = lxcInfo('lxc.net.0.name');
     if (name !== '') expect(nic?.name).toBe(name);
+  });
+
+  it.each([
+    [['lxc.hook.clone = /a', 'lxc.hook.clone="/b c"', "lxc.environment = 'A=1 2'", 'lxc.environment = B="x"']],
+    [['lxc.hook.clone = "/a\'', '\tlxc.namespace.share.net = "db" ', '# lxc.hook.clone = /c', 'x lxc.hook.clone = /d']],
+    [
+      [
+        'lxc.hook.clone = /a',
+        'lxc.hook.clone =',
+        'lxc.hook.clone = /b',
+        'lxc.namespace.share.net = db',
+        'lxc.namespace.share.net =',
+      ],
+    ],
+    [['lxc.hook.clone = /a', 'lxc.hook.destroy = /b', 'lxc.hook =', 'lxc.environment = A=1', 'lxc.environment =']],
+    [
+      [
+        'lxc.hook.clone = /a # no comment',
+        'lxc.environment = A=1=2',
+        'lxc.namespace.share.net = db\rlxc.hook.clone = /b',
+      ],
+    ],
+  ])('reads settings as we do, also with CRLF: %j', (lines) => {
+    const text = ['lxc.uts.name = c', ...lines, ''].join('\r\n');
+    writeFileSync(join(base, 'c/config'), text);
+    const settings = parseLxcConfig(text);
+    for (const key of ['lxc.hook.clone', 'lxc.environment'])
+      expect(listedValues(settings, key).join('\n')).toBe(lxcInfo(key));
+    expect(lastValue(settings, 'lxc.namespace.share.net') ?? '').toBe(lxcInfo('lxc.namespace.share.net'));
   });
 
   it('forgets a device that is cleared, as we do', () => {

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import {
-  type AdoptWish,
+  type AdoptSpec,
   adopted,
   hookWords,
   type Mode,
   modeOf,
   originalOf,
   parseMode,
+  shares,
 } from '../../src/frontend/lxc/adopt.ts';
 import { setKey } from '../../src/plan/ini-edit.ts';
 import { withBlock } from '../../src/plan/marked-block.ts';
@@ -17,7 +18,7 @@ const networks = [
   { name: 'br0', subnet: '10.0.0.0/24' },
   { name: 'br1', subnet: '10.1.0.0/24' },
 ];
-const wish = (mode: Mode | null = null, more: Partial<AdoptWish> = {}): AdoptWish => ({
+const wish = (mode: Mode | null = null, more: Partial<AdoptSpec> = {}): AdoptSpec => ({
   mode,
   fallback: 'br0',
   networks,
@@ -27,7 +28,7 @@ const wish = (mode: Mode | null = null, more: Partial<AdoptWish> = {}): AdoptWis
   ...more,
 });
 const bridge = (network: string | null = null): Mode => ({ kind: 'bridge', network });
-const lines = (text: string, asked: AdoptWish, read: (path: string) => string | null = () => null): string[] =>
+const lines = (text: string, asked: AdoptSpec, read: (path: string) => string | null = () => null): string[] =>
   adopted(text, asked, read).slice(text.length).split('\n').slice(1, -2);
 
 const veth = (...more: string[]): string => ['lxc.net.0.type = veth', ...more, ''].join('\n');
@@ -88,6 +89,12 @@ describe('an LXC configuration', () => {
       ['lxc.namespace.share.net ='],
     ],
     [
+      'shared, and nothing said about that',
+      veth('lxc.net.0.link = lxcbr0', 'lxc.namespace.share.net = "db"', ...OURS),
+      wish(),
+      [],
+    ],
+    [
       'a further interface',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
       wish(null, { nics: { 1: 'br1' } }),
@@ -125,8 +132,38 @@ describe('an LXC configuration', () => {
     expect(adopted(text, wish(), (path) => (path === '/common' ? OURS.join('\n') : null))).toBe(text);
   });
 
-  it('of LXC before 2.1 is refused', () => {
-    expect(() => adopted('lxc.network.type = veth\n', wish(), () => null)).toThrow('lxc-update-config');
+  it.each(['lxc.network.type = veth\n', 'lxc.uts.name = x\r\n\t lxc.network.type = veth\r\n'])(
+    'of LXC before 2.1 is refused: %j',
+    (text) => {
+      expect(() => adopted(text, wish(), () => null)).toThrow('lxc-update-config');
+    },
+  );
+
+  it.each([
+    ['quoted', (line: string) => line.replace(/ = (.*)/, ' = "$1"')],
+    ['in single quotes', (line: string) => line.replace(/ = (.*)/, " = '$1'")],
+    ['with a carriage return', (line: string) => `${line}\r`],
+    ['indented, without blanks around =', (line: string) => `\t${line.replace(' = ', '=')}`],
+  ])('may have its lines %s', (_how, written) => {
+    const all = ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS];
+    const text = `${all.map(written).join('\n')}\n`;
+    expect(adopted(text, wish(), () => null)).toBe(text);
+    const included = `${written('lxc.include = /common')}\n`;
+    expect(adopted(included, wish(), (path) => (path === '/common' ? text : null))).toBe(included);
+    const share = `${written('lxc.namespace.share.net = db')}\n`;
+    expect(shares(share, () => null)).toBe('db');
+    expect(shares(`${share}${written('lxc.namespace.share.net = ')}\n`, () => null)).toBeNull();
+    expect(hookWords(`${written(`${OURS[0]} -p 80:80`)}\n`, () => null)).toEqual(['-p', '80:80']);
+  });
+
+  it('has no hook of ours when a later line has cleared it, as an empty value does', () => {
+    const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS, 'lxc.hook.post-stop =');
+    expect(lines(text, wish())).toEqual([OURS[1]]);
+    expect(lines(`${text}lxc.hook =\n`, wish())).toEqual([VERSION, ...OURS]);
+    expect(hookWords(`${OURS[0]} -p 80:80\nlxc.hook.start-host =\n${OURS[0]} -p 81:81\n`, () => null)).toEqual([
+      '-p',
+      '81:81',
+    ]);
   });
 
   it.each([
@@ -135,6 +172,9 @@ describe('an LXC configuration', () => {
     '',
     withBlock(veth(), ['lxc.net.0.link = br0', ...OURS]),
     `${withBlock(veth(), OURS)}lxc.tty.max = 1\n`,
+    veth('lxc.net.0.link = lxcbr0').replaceAll('\n', '\r\n'),
+    'lxc.uts.name = x\r\nlxc.tty.max = 1',
+    `${withBlock(veth(), OURS)}lxc.tty.max = 1\n`.replaceAll('\n', '\r\n'),
   ])('%j comes back byte for byte, and a second time changes nothing', (text) => {
     for (const mode of [
       bridge('br1'),

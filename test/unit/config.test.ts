@@ -145,6 +145,7 @@ describe('a wrong configuration names file, line, key, value and what is allowed
       'nethooks.ini:2: [network.br0] address = 10.0.0.1: allowed: an IPv4 address and prefix length',
     ],
     ['a bad octet', '[network.br0]\naddress = 10.0.0.256/24\n', 'address = 10.0.0.256/24: allowed: an IPv4 address'],
+    ['an octal prefix', '[network.br0]\naddress = 10.0.0.1/024\n', 'address = 10.0.0.1/024: allowed: an IPv4 address'],
     ['octal', '[network.br0]\naddress = 010.0.0.1/24\n', 'address = 010.0.0.1/24: allowed: an IPv4 address'],
     [
       'a wide prefix',
@@ -186,6 +187,23 @@ describe('a wrong configuration names file, line, key, value and what is allowed
       network('dns-upstream[] = dns.example\n'),
       'dns-upstream = ["dns.example"]: allowed: IP addresses of DNS servers',
     ],
+    ...['0.0.0.0', '::', '224.0.0.251', 'ff02::fb', '255.255.255.255', '::ffff:0.0.0.0'].flatMap((server) => [
+      [
+        `a forwarder at ${server}`,
+        network(`dns-upstream = 192.0.2.1, ${server}\n`),
+        `dns-upstream = 192.0.2.1, ${server}: allowed: IP addresses of DNS servers, none of them 0.0.0.0, ::, multicast or broadcast`,
+      ],
+      [
+        `a server at ${server}`,
+        network(`dns = ${server}\n`),
+        'allowed: true, false, or, for containers to ask instead, up to 3 IP',
+      ],
+      [
+        `the host's at ${server}`,
+        `[host]\ndns = ${server}\n${network('')}`,
+        'none of them 0.0.0.0, ::, multicast or broadcast',
+      ],
+    ]),
     ['a bad uplink', network('uplinks = eth0/x\n'), 'uplinks = eth0/x: allowed: *, or names'],
     ['a bad truth', network('dns = maybe\n'), 'dns = maybe: allowed: true, false'],
     ['a bad mtu', network('mtu = 70000\n'), 'mtu = 70000: allowed: auto, or bytes from 576 to 65535'],

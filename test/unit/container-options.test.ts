@@ -99,6 +99,11 @@ describe('what is wrong is said with file, line, key, value and what is allowed'
     ['link = a:x, b:x\n', true, 'two links have one alias'],
     ['hostname = -x\n', false, 'hostname = -x: allowed: a host name (RFC 1123) of up to 64 characters'],
     ['aliases = a..b\n', false, 'aliases = a..b: allowed: host names (RFC 1123)'],
+    [
+      'dns = 0.0.0.0\n',
+      false,
+      'dns = 0.0.0.0: allowed: up to 3 IP addresses of DNS servers, none of them 0.0.0.0, ::, multicast',
+    ],
     ['dns = one.example\n', false, 'dns = one.example: allowed: up to 3 IP addresses of DNS servers'],
     ['dns = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4\n', false, 'allowed: up to 3 IP addresses'],
     ['dns-search = a b c d e f g\n', false, 'allowed: up to 6 domains of together 256 characters'],

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { describe, expect, it } from 'vitest';
-import { formatIp, parseIp, subnetAround } from '../../src/model/address.ts';
+import { formatIp, parseCidr, parseIp, subnetAround } from '../../src/model/address.ts';
 
 const bigint = (bits: number) => fc.bigInt({ min: 0n, max: (1n << BigInt(bits)) - 1n });
 /** Groups of which many are zero, as in addresses that people choose. */
@@ -64,6 +64,25 @@ describe('addresses as numbers', () => {
     ' ::1',
   ])('%j is none', (text) => {
     expect(parseIp(text)).toBeNull();
+  });
+
+  it.each<[string, ReturnType<typeof parseCidr>]>([
+    ['10.0.0.1/24', { address: '10.0.0.1', prefix: 24 }],
+    ['0.0.0.0/0', { address: '0.0.0.0', prefix: 0 }],
+    ['fd00::1/128', { address: 'fd00::1', prefix: 128 }],
+    ...[
+      '10.0.0.1',
+      '10.0.0.1/',
+      '10.0.0.1/33',
+      '10.0.0.1/024',
+      '10.0.0/24',
+      'fd00::1/129',
+      '10.0.0.1/24/8',
+      '/24',
+      'x/8',
+    ].map((text): [string, null] => [text, null]),
+  ])('%s with its prefix length is %j', (text, cidr) => {
+    expect(parseCidr(text)).toEqual(cidr);
   });
 
   it('lie in subnets', () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseLxcConfig, withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
+import { nicsOf, withIncludes } from '../../src/frontend/lxc/lxc-config.ts';
+import { lastValue, listedValues, parseLxcConfig, readLxcConfig } from '../../src/model/lxc-config.ts';
+import { environmentIn } from '../../src/plan/attachment/link-env.ts';
 
-const nics = (...lines: string[]) => parseLxcConfig(lines.join('\n')).nics;
+const nics = (...lines: string[]) => nicsOf(parseLxcConfig(lines.join('\n')));
 const nic = (...lines: string[]) => nics('lxc.net.0.type = veth', ...lines)[0];
 const names = (...lines: string[]) => nics(...lines).map(({ index, name }) => [index, name]);
 
@@ -119,6 +121,37 @@ describe('a line', () => {
   });
 });
 
+describe('a value', () => {
+  const settings = (...lines: string[]) => parseLxcConfig(lines.join('\r\n'));
+
+  it('is the last one, or none once it is taken back', () => {
+    expect(lastValue(settings('lxc.uts.name = a', "lxc.uts.name = 'b'"), 'lxc.uts.name')).toBe('b');
+    expect(lastValue(settings('lxc.uts.name = a', 'lxc.uts.name ='), 'lxc.uts.name')).toBeNull();
+    expect(lastValue([], 'lxc.uts.name')).toBeNull();
+  });
+
+  it('of a list is each, behind the last line that clears it', () => {
+    const hooks = (...lines: string[]) => listedValues(settings(...lines), 'lxc.hook.clone');
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.clone = "/b c"')).toEqual(['/a', '/b c']);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.clone = ""', 'lxc.hook.clone = /b')).toEqual(['/b']);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook =', 'lxc.hook.destroy =')).toEqual([]);
+    expect(hooks('lxc.hook.clone = /a', 'lxc.hook.destroy =', 'lxc.hook.clon =')).toEqual(['/a']);
+  });
+
+  it('of the environment is a variable', () => {
+    const lines = [
+      'lxc.environment = A=1',
+      'lxc.environment = "B=two words"',
+      'lxc.environment = C="kept"',
+      'lxc.environment = A=2=3',
+      'lxc.environment = HANDED_ON',
+      'lxc.environment = EMPTY=',
+    ];
+    expect(environmentIn(settings(...lines))).toEqual({ A: '2=3', B: 'two words', C: '"kept"', EMPTY: '' });
+    expect(environmentIn(settings(...lines, 'lxc.environment =', 'lxc.environment = Z=1'))).toEqual({ Z: '1' });
+  });
+});
+
 describe('names in the container', () => {
   const veth = (index: number, name?: string) => [
     `lxc.net.${index}.type = veth`,
@@ -226,15 +259,30 @@ describe('includes', () => {
   const read = (path: string) => files[path] ?? null;
   const link = (...lines: string[]) => withIncludes(['lxc.net.0.type = veth', ...lines].join('\n'), read)[0]?.link;
 
-  it('are listed by parseLxcConfig', () => {
-    const text = 'lxc.include = /a.conf\nlxc.include = "/b c.conf"\nlxc.include =\n#lxc.include = /d';
-    expect(parseLxcConfig(text)).toEqual({ nics: [], includes: ['/a.conf', '/b c.conf'] });
+  it('are settings like any other, with what they bring behind them', () => {
+    const text = 'lxc.include = "/b.conf"\r\nlxc.include = \'/b c.conf\'\r\nlxc.include =\r\n#lxc.include = /d';
+    expect(parseLxcConfig(text).map(({ value }) => value)).toEqual(['/b.conf', '/b c.conf', '']);
+    expect(readLxcConfig(text, read).map(({ key, value }) => `${key} ${value}`)).toEqual([
+      'lxc.include /b.conf',
+      'lxc.net.0.hwaddr 2:0:0:0:0:b',
+      'lxc.net.0.link b',
+      'lxc.include /b c.conf',
+      'lxc.include ',
+    ]);
   });
 
   it('count where they stand', () => {
     expect(link('lxc.include = /a.conf')).toBe('b');
     expect(link('lxc.net.0.link = first', 'lxc.include = /a.conf')).toBe('b');
     expect(link('lxc.include = /a.conf', 'lxc.net.0.link = last')).toBe('last');
+  });
+
+  it('may say that the container has no devices of its own, and take that back', () => {
+    const shared = { ...files, '/share.conf': "lxc.namespace.share.net = 'db'\r\n" };
+    const own = (text: string) => withIncludes(text, (path) => (shared as typeof files)[path] ?? null).length;
+    const text = 'lxc.include = /share.conf\nlxc.net.0.type = veth\n';
+    expect(own(text)).toBe(0);
+    expect(own(`${text}lxc.namespace.share.net =\n`)).toBe(1);
   });
 
   it('end when they go in circles, are missing or relative', () => {
@@ -245,6 +293,7 @@ describe('includes', () => {
   it.each([
     ['long', `lxc.include = /big\nlxc.include = /big\n${'#'.repeat(100_000)}`, 100],
     ['many', 'lxc.include = /big\n'.repeat(5000), 300],
+    ['full of blanks', `lxc.x${' '.repeat(100_000)}\nlxc.x = a${' '.repeat(100_000)}b\nlxc.include = /big\n`, 100],
   ])('end when they are too %s', (_, text, limit) => {
     let reads = 0;
     withIncludes(text, () => {

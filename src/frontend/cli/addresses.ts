@@ -6,6 +6,7 @@ import { holderIdOf } from '../../model/attachment.ts';
 import { DEFAULT_DATA_DIR, listAddresses } from '../../store/addresses.ts';
 import { isAlive, listRecords, readContainer } from '../../store/records.ts';
 import { filesIn, readText } from '../../system/files.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
@@ -28,7 +29,7 @@ export interface StoreReport {
 }
 
 /** Reads all stores, host-local's too. */
-export async function addresses(names: string[], { json }: { json?: boolean }): Promise<number> {
+export async function addresses(names: string[], { json }: OptionsOf<'addresses'>): Promise<number> {
   requireRoot('addresses');
   const all = reports().filter(({ network }) => names.length === 0 || names.includes(network));
   if (json) console.log(JSON.stringify(all, null, 2));

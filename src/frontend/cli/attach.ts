@@ -1,6 +1,7 @@
 /** `nethooks attach` and `nethooks detach`. */
 
 import { NethooksError } from '../../errors.ts';
+import { isIPv4, parseCidr } from '../../model/address.ts';
 import { isInterfaceName } from '../../model/names.ts';
 import { execUntil } from '../../system/exec.ts';
 import { CniError } from '../cni/error.ts';
@@ -8,27 +9,12 @@ import type { Result } from '../cni/result.ts';
 import { type AttachWish, attachmentsOf, attach as attachTo, detach as detachAll } from '../target/attach.ts';
 import { attachPeers, otherAddress } from '../target/peer.ts';
 import { resolveTarget } from '../target/target.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface AttachOptions {
-  network?: string;
-  mode?: 'ptp' | 'macvlan' | 'ipvlan';
-  master?: string;
-  address?: string;
-  gateway?: string;
-  ifname: string;
-  publish?: string[];
-  name?: string;
-  mac?: string;
-  mtu?: string;
-  hostShim?: boolean;
-  peer?: string;
-  peerIfname?: string;
-  peerAddress?: string;
-  json?: boolean;
-}
+type AttachOptions = OptionsOf<'attach'>;
 
 const LIMIT_MS = 90_000;
 const context = () => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn });
@@ -42,7 +28,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
   if (options.peer !== undefined) return wire(word, options.peer, options);
   const how = context();
   const target = resolveTarget(how.exec, word);
-  const wish: AttachWish = {
+  const spec: AttachWish = {
     network: options.network ?? null,
     mode: options.mode ?? null,
     master: options.master ?? null,
@@ -55,14 +41,14 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     mtu: options.mtu === undefined ? null : Number(options.mtu),
     hostShim: options.hostShim ?? false,
   };
-  const result = await readable(() => attachTo(how, target, wish));
+  const result = await readable(() => attachTo(how, target, spec));
   if (options.json) console.log(JSON.stringify(result));
   else console.log(describe(word, result));
   return EXIT.ok;
 }
 
 /** Takes back what attach made; of one interface, or of all. */
-export async function detach(word: string, options: { ifname?: string }): Promise<number> {
+export async function detach(word: string, options: OptionsOf<'detach'>): Promise<number> {
   requireRoot('detach');
   const records = attachmentsOf(word, options.ifname ?? null);
   if (records.length === 0)
@@ -85,7 +71,7 @@ async function wire(word: string, peer: string, options: AttachOptions): Promise
       '--peer: allowed: --address with a /30 or /31, such as 10.9.0.1/30; or both --address and --peer-address',
     );
   for (const one of [address, other])
-    if (!/^[\d.]+\/\d{1,2}$/.test(one)) throw usage(`${one}: allowed: an address with prefix length`);
+    if (!isIPv4(parseCidr(one)?.address ?? '')) throw usage(`${one}: allowed: an address with prefix length`);
   const how = context();
   const [near, far] = [resolveTarget(how.exec, word), resolveTarget(how.exec, peer)];
   const ends = [

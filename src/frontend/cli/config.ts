@@ -4,20 +4,39 @@ import template from '../../../templates/nethooks.ini.mustache' with { type: 'te
 import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
 import { defaultRanges } from '../../config/resolve.ts';
+import type { hostSchema, networkSchema } from '../../config/schema.ts';
 import { NethooksError } from '../../errors.ts';
 import { readLinks } from '../../host/facts.ts';
-import type { Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
+import type {
+  AddressRange,
+  Config,
+  ContainerDefaults,
+  HostConfig,
+  NameDefaults,
+  NetworkConfig,
+} from '../../model/config.ts';
 import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
 import { fill } from '../../plan/template.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
 import { readRoutes } from '../../system/routes.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
 
+/** What templates/nethooks.ini.mustache is filled in with. */
+export interface FirstConfigView {
+  name: string;
+  address: string;
+  /** Bits. */
+  prefix: number;
+  dhcp: AddressRange | null;
+  reserve: AddressRange;
+}
+
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
-export async function check(file: string | undefined): Promise<number> {
+export async function check({ config: file }: OptionsOf<'config check'>): Promise<number> {
   const { source, networks } = loadConfig(file);
   if (file === undefined) checkContainers();
   console.log(
@@ -38,14 +57,14 @@ function checkContainers(): void {
 }
 
 /** Prints the configuration as nethooks understands it. */
-export async function show({ config, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+export async function show({ config, json }: OptionsOf<'config show'>): Promise<number> {
   const loaded = loadConfig(config);
   console.log(json ? JSON.stringify(loaded, null, 2) : asIni(loaded));
   return EXIT.ok;
 }
 
 /** Writes the first configuration; an existing one in any format is left alone. */
-export async function init({ print }: { print?: boolean }): Promise<number> {
+export async function init({ print }: OptionsOf<'config init'>): Promise<number> {
   const existing = ['ini', 'json', 'yaml']
     .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
     .find((path) => readText(path) !== null);
@@ -58,7 +77,12 @@ export async function init({ print }: { print?: boolean }): Promise<number> {
   const octets = freeSubnet(links, readRoutes().routes);
   if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
   const address = `${octets}.1`;
-  const text = fill(template, { name: freeBridge(links), address, prefix: 24, ...defaultRanges(address, 24) });
+  const text = fill<FirstConfigView>(template, {
+    name: freeBridge(links),
+    address,
+    prefix: 24,
+    ...defaultRanges(address, 24),
+  });
   if (print) console.log(text.trimEnd());
   else {
     writeAtomically(CONFIG_FILE, text);
@@ -76,32 +100,38 @@ function asIni({ source, host, containers, networks }: Config): string {
   return [
     `; ${source}, with every default`,
     '',
-    ...section('host', {
-      ...host,
-      ...told(containers),
-      'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
-      'publish-address': containers.publishAddress,
-    }),
-    ...networks.flatMap((network) => section(`network.${network.name}`, keys(network))),
+    ...section('host', hostKeys(host, containers)),
+    ...networks.flatMap((network) => section(`network.${network.name}`, networkKeys(network))),
   ]
     .join('\n')
     .trimEnd();
 }
 
-function told({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults): Record<string, string> {
-  const hosts = extraHost.map(({ name, address }) => `${name}:${address}`);
-  const lists = { dns, 'dns-search': dnsSearch, 'dns-option': dnsOption, 'extra-host': hosts };
-  return Object.fromEntries(Object.entries(lists).map(([key, list]) => [key, list.join(', ')]));
-}
+/** Every key with its value: one that is missing does not compile. */
+type Written<Schema extends { entries: object }> = Record<keyof Schema['entries'], string>;
 
-function keys(network: NetworkConfig): Record<string, string> {
+const hostKeys = (host: HostConfig, containers: ContainerDefaults): Written<typeof hostSchema> => ({
+  ...host,
+  ...nameKeys(containers),
+  'publish-ports': `${containers.publishPorts.from}-${containers.publishPorts.to}`,
+  'publish-address': containers.publishAddress,
+});
+
+const nameKeys = ({ dns, dnsSearch, dnsOption, extraHost }: NameDefaults) => ({
+  dns: dns.join(', '),
+  'dns-search': dnsSearch.join(', '),
+  'dns-option': dnsOption.join(', '),
+  'extra-host': extraHost.map(({ name, address }) => `${name}:${address}`).join(', '),
+});
+
+function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
   const range = (value: NetworkConfig['dhcp']) => (value ? `${value.from}-${value.to}` : 'false');
   return {
     address: `${network.address}/${network.prefix}`,
     uplinks: network.uplinks === '*' ? '*' : network.uplinks.join(', '),
     masquerade: String(network.masquerade),
     domain: network.domain,
-    ...told(network.containers),
+    ...nameKeys(network.containers),
     dns: network.containers.dns.join(', ') || String(network.dns),
     'dns-upstream': network.dnsUpstream.join(', '),
     dhcp: range(network.dhcp),

@@ -22,21 +22,13 @@ import { checkNeighbours } from '../lxc/neighbours.ts';
 import { specOf } from '../lxc/spec.ts';
 import { refreshParents } from '../lxc/start.ts';
 import { sweepOnce } from '../sweep.ts';
+import type { OptionsOf } from './commands.ts';
 import { flagWords, withoutKeys } from './container-options.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface ConfigureOptions {
-  all?: boolean;
-  net?: string;
-  network?: string | false;
-  nic?: string;
-  remove?: boolean;
-  dryRun?: boolean;
-  json?: boolean;
-  [key: string]: unknown;
-}
+type ConfigureOptions = OptionsOf<'configure'>;
 
 const LIMIT_MS = 60_000;
 const WAIT_SECONDS = 30;
@@ -63,7 +55,7 @@ export async function configure(name: string | undefined, options: ConfigureOpti
       return EXIT.ok;
     }
     const outcomes: Outcome[] = [];
-    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await patiently(one, turn));
+    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await attempt(one, turn));
     show(outcomes, options);
     return outcomes.some(({ live }) => live === 'refused') ? EXIT.failed : EXIT.ok;
   } finally {
@@ -73,8 +65,8 @@ export async function configure(name: string | undefined, options: ConfigureOpti
 
 const applying = (): Applying => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn, wait: true });
 
-/** The others have their turn, whatever is wrong with one. */
-async function patiently(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
+/** With --all, what is refused for one container does not keep the others from theirs. */
+async function attempt(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
   try {
     return await turn(name);
   } catch (error) {
@@ -96,8 +88,7 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     (words.length > 0 || without.length > 0 || options.net !== undefined || typeof options.network === 'string')
   )
     throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
-  const net =
-    options.net ?? (options.nic === undefined || options.nic === '0' ? options.network || undefined : undefined);
+  const net = options.net ?? (options.nic === '0' ? options.network || undefined : undefined);
   const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
   const directory = lxcPath(how.exec);
   return async (name) => {
@@ -105,9 +96,9 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     if (mode?.kind === 'container') configFileOf(directory, mode.name);
     if (mode?.kind === 'container' && mode.name === name)
       throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
-    const wish = { name, configFile, mode, words, nic: options.nic ?? '0', without, remove: options.remove ?? false };
-    const planned = planConfigure(config, hooks, wish);
-    if (!wish.remove) checkNeighbours({ name, configFile, ...planned });
+    const spec = { name, configFile, mode, words, nic: options.nic, without, remove: options.remove ?? false };
+    const planned = planConfigure(config, hooks, spec);
+    if (!spec.remove) checkNeighbours({ name, configFile, ...planned });
     return carryOut(how, config, name, planned, options.dryRun ?? false);
   };
 }

@@ -8,11 +8,7 @@ import { startThrowawayHost, type ThrowawayHost } from '../../demo/throwaway.ts'
 import { brief, commandLine, complaint, duration } from '../../demo/transcript.ts';
 import { NethooksError } from '../../errors.ts';
 import { executable } from '../../system/install.ts';
-
-export interface DemoOptions {
-  /** Opens a shell on the throwaway host at the end, and removes it when that ends. */
-  keep?: boolean;
-}
+import type { OptionsOf } from './commands.ts';
 
 /** Exit status after a signal, as a shell has it (128 + its number). */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -22,7 +18,7 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
  * @returns 0, or 130, 143 or 129 after a signal
  * @throws NethooksError naming the step that failed, with its output, or what is missing
  */
-export async function demo(options: DemoOptions): Promise<number> {
+export async function demo(options: OptionsOf<'demo'>): Promise<number> {
   const missing = whatIsMissing();
   if (missing !== undefined) throw new NethooksError(`demo: ${missing}`);
   const source = whereFrom();

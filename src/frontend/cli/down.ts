@@ -5,18 +5,13 @@ import type { HostRecord } from '../../model/host-record.ts';
 import type { HostWish } from '../../plan/host/host.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface DownOptions {
-  dryRun?: boolean;
-  json?: boolean;
-  files?: boolean;
-}
-
 /** @param names networks to take down; none means all */
-export async function down(names: string[], options: DownOptions): Promise<number> {
+export async function down(names: string[], options: OptionsOf<'down'>): Promise<number> {
   requireRoot('down');
   const known = readHostRecord().networks.map((network) => network.name);
   const unknown = names.filter((name) => !known.includes(name));

@@ -8,21 +8,16 @@ import { readHostRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
 import { lockHost } from '../../system/lock.ts';
 import { giveElsewhere } from '../cni/elsewhere.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
-
-export interface GcOptions {
-  dryRun?: boolean;
-  json?: boolean;
-  hostLocal?: boolean;
-}
 
 /**
  * Takes back what containers left that were killed, and says what.
  * @throws NethooksError with everything that could not be taken back, after all the rest has been
  */
-export async function gc({ dryRun, json, hostLocal }: GcOptions): Promise<number> {
+export async function gc({ dryRun, json, hostLocal }: OptionsOf<'gc'>): Promise<number> {
   requireRoot('gc');
   const exec = execUntil(performance.now() + 60_000);
   const release = dryRun ? () => undefined : await lockHost(exec, 30);

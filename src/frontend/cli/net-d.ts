@@ -14,23 +14,15 @@ import {
   type Runtime,
   readEntries,
 } from '../cni/net-d.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
-export interface NetDOptions {
-  rkt?: boolean;
-  cni?: boolean;
-  /** Another directory than the usual one. */
-  dir?: string;
-  master?: string;
-  force?: boolean;
-  dryRun?: boolean;
-  json?: boolean;
-}
+type NetDOptions = OptionsOf<'net.d list'>;
 
 /** Writes our networks; a file that is there and says something else is left, unless `force`. */
-export async function write(options: NetDOptions): Promise<number> {
+export async function write(options: OptionsOf<'net.d write'>): Promise<number> {
   const networks = Object.keys(await subnets());
   const master = options.master ?? readRoutes().defaultDevice;
   let left = 0;
@@ -103,7 +95,11 @@ async function entries(options: NetDOptions): Promise<{ runtime: Runtime; direct
 }
 
 /** The directories that are meant: those named, else those of the runtimes that are there. */
-function places({ rkt, cni, dir }: NetDOptions): { runtime: Runtime; directory: string }[] {
+function places({
+  rkt,
+  cni,
+  dir,
+}: Pick<NetDOptions, 'rkt' | 'cni' | 'dir'>): { runtime: Runtime; directory: string }[] {
   if (dir !== undefined && rkt === cni)
     throw new NethooksError('--dir needs --rkt or --cni, to know what will read it', EXIT.usage);
   const chosen = (['rkt', 'cni'] as const).filter((runtime) => (runtime === 'rkt' ? rkt : cni));

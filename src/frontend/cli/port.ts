@@ -4,13 +4,14 @@ import type { Published } from '../../model/policy.ts';
 import { type Port, parseExpose, showPort } from '../../model/ports.ts';
 import { showHostPort } from '../../plan/attachment/publish.ts';
 import { isAlive, readContainer } from '../../store/records.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 
 /**
  * Prints where a running container's ports are published: `80/tcp -> 0.0.0.0:49153`, for one port `0.0.0.0:49153`.
  * @throws NethooksError when it does not run, or the port is not published
  */
-export async function port(name: string, which: string | undefined, { json }: { json?: boolean }): Promise<number> {
+export async function port(name: string, which: string | undefined, { json }: OptionsOf<'port'>): Promise<number> {
   const wanted = which === undefined ? undefined : parseExpose(which);
   const record = readContainer(name);
   if (!record || !isAlive(record)) throw new NethooksError(`no container ${name} runs on a network of ours`);

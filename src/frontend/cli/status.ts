@@ -5,12 +5,13 @@ import type { NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
 import { execUntil } from '../../system/exec.ts';
 import { printable } from '../../system/log.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { changeTo, configuration, requireRoot } from './up.ts';
 
 /** Prints what is there; exit status 3 when something is missing. */
-export async function status({ config: file, json }: { config?: string | undefined; json?: boolean }): Promise<number> {
+export async function status({ config: file, json }: OptionsOf<'status'>): Promise<number> {
   requireRoot('status');
   const config = await configuration(file);
   const { plan, facts } = await planChange(execUntil(performance.now() + 60_000), changeTo(config));

@@ -7,21 +7,16 @@ import type { Config } from '../../model/config.ts';
 import type { HostWish } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
+import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
-
-export interface UpOptions {
-  config?: string | undefined;
-  dryRun?: boolean;
-  json?: boolean;
-}
 
 /** How long a command may take in all, and how long it waits for another nethooks. */
 const LIMIT_MS = 60_000;
 const WAIT_SECONDS = 30;
 
 /** Brings the host to what the configuration says. */
-export async function up(options: UpOptions): Promise<number> {
+export async function up(options: OptionsOf<'up'>): Promise<number> {
   if (options.dryRun) {
     await show(options);
     return EXIT.ok;
@@ -35,12 +30,12 @@ export async function up(options: UpOptions): Promise<number> {
 }
 
 /** Shows what `up` would change. */
-export async function plan(options: UpOptions): Promise<number> {
+export async function plan(options: OptionsOf<'plan'>): Promise<number> {
   return (await show(options)) ? EXIT.drift : EXIT.ok;
 }
 
 /** Prints the plan; whether it would change anything. */
-async function show(options: UpOptions): Promise<boolean> {
+async function show(options: OptionsOf<'plan'>): Promise<boolean> {
   const change = changeTo(await configuration(options.config));
   requireRoot('plan');
   const { plan } = await planChange(execUntil(performance.now() + LIMIT_MS), change);

@@ -28,6 +28,16 @@ export const PLUGIN_DIRECTORIES: Record<Runtime, string[]> = {
 /** Plugins inside rkt's stage1 image. */
 export const RKT_BRINGS = ['bridge', 'dhcp', 'flannel', 'host-local', 'ipvlan', 'macvlan', 'ptp', 'tuning'];
 
+/** What templates/net.d/network.conf.mustache and network.conflist.mustache are filled in with. */
+export interface NetworkView {
+  name: string;
+}
+
+/** What templates/net.d/custom_rkt_bridge_dhcp.conf.mustache is filled in with. */
+export interface MacvlanView {
+  master: string;
+}
+
 export interface NetFile {
   /** Its name in the directory. */
   file: string;
@@ -41,13 +51,16 @@ export interface NetFile {
 export function filesFor(runtime: Runtime, networks: readonly string[], master: string | null): NetFile[] {
   if (runtime === 'cni')
     // Behind others': some runtimes take the first one for their default.
-    return networks.map((name) => ({ file: `90-nethooks-${name}.conflist`, text: fill(ownList, { name }) }));
+    return networks.map((name) => ({
+      file: `90-nethooks-${name}.conflist`,
+      text: fill<NetworkView>(ownList, { name }),
+    }));
   return [
-    ...networks.map((name) => ({ file: `50-nethooks-${name}.conf`, text: fill(own, { name }) })),
+    ...networks.map((name) => ({ file: `50-nethooks-${name}.conf`, text: fill<NetworkView>(own, { name }) })),
     { file: '99-default.conf', text: standard },
     { file: '99-default-restricted.conf', text: restricted },
     { file: 'custom_rkt_bridge.conf', text: bridge },
-    ...(master === null ? [] : [{ file: 'custom_rkt_bridge_dhcp.conf', text: fill(dhcp, { master }) }]),
+    ...(master === null ? [] : [{ file: 'custom_rkt_bridge_dhcp.conf', text: fill<MacvlanView>(dhcp, { master }) }]),
   ];
 }
 

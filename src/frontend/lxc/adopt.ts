@@ -5,9 +5,10 @@
 
 import { NethooksError } from '../../errors.ts';
 import { contains } from '../../model/address.ts';
+import { lastValue, listedValues, parseLxcConfig, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 import { isSafeName } from '../../model/names.ts';
 import { withBlock, withoutBlock } from '../../plan/marked-block.ts';
-import { withIncludes } from './lxc-config.ts';
+import { nicsOf } from './lxc-config.ts';
 
 /** Docker's --net. */
 export type Mode =
@@ -18,8 +19,8 @@ export type Mode =
 
 const HOOKS = ['start-host', 'post-stop', 'clone', 'destroy'] as const;
 
-export interface AdoptWish {
-  /** null: as it is; a container whose first interface is no veth is not moved then. */
+export interface AdoptSpec {
+  /** null: as it is; a container whose first interface is no veth, or that shares another one's network, is not moved then. */
   mode: Mode | null;
   /** The network for interface 0 unless the mode or the file says another. */
   fallback: string;
@@ -31,8 +32,6 @@ export interface AdoptWish {
   /** A file that it is to include; null for none. */
   include: string | null;
 }
-
-type Read = (path: string) => string | null;
 
 /** Reads `bridge[:NETWORK]`, `none`, `host`, `container:NAME`, or a network's name alone. */
 export function parseMode(text: string, networks: readonly string[]): Mode {
@@ -59,11 +58,11 @@ export function originalOf(text: string, backup: string | null): string {
 }
 
 /** The text as it is to be; equal to `original` when nothing is missing. */
-export function adopted(original: string, wish: AdoptWish, read: Read): string {
-  if (/^[ \t]*lxc\.network\./m.test(original))
+export function adopted(original: string, spec: AdoptSpec, read: ReadInclude): string {
+  if (parseLxcConfig(original).some(({ key }) => key.startsWith('lxc.network.')))
     throw new NethooksError('it is written for LXC before 2.1; `lxc-update-config -c FILE` brings it up to date first');
-  const lines = [...netLines(original, wish, read), ...hookLines(original, wish, read)];
-  if (wish.include !== null) lines.push(`lxc.include = ${wish.include}`);
+  const lines = [...netLines(original, spec, read), ...hookLines(original, spec, read)];
+  if (spec.include !== null) lines.push(`lxc.include = ${spec.include}`);
   return lines.length === 0 ? original : withBlock(original, [...(blockOf(original) ?? []), ...lines]);
 }
 
@@ -82,31 +81,31 @@ export function modeOf(text: string, original: string): Mode | null {
 }
 
 /** Whether a container is on the host's network, on nobody's, or on another container's: then it has none of ours. */
-export function shares(text: string, read: Read): string | null {
-  return last(entries(text, read), 'lxc.namespace.share.net') || null;
+export function shares(text: string, read: ReadInclude): string | null {
+  return lastValue(readLxcConfig(text, read), 'lxc.namespace.share.net');
 }
 
 /** The words behind our start-host on its hook line, as the shell splits them. */
-export function hookWords(text: string, read: Read): string[] {
-  const line = entries(text, read).find(
-    ({ key, value }) => key === 'lxc.hook.start-host' && isOurs(value, 'start-host'),
-  );
-  const words = (line?.value ?? '').match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+export function hookWords(text: string, read: ReadInclude): string[] {
+  const hooks = listedValues(readLxcConfig(text, read), 'lxc.hook.start-host');
+  const words = (hooks.find((hook) => isOurs(hook, 'start-host')) ?? '').match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
   return words.slice(1).map((word) => word.replace(/'([^']*)'|"([^"]*)"/g, '$1$2'));
 }
 
-function netLines(text: string, { mode, fallback, networks, nics: further }: AdoptWish, read: Read): string[] {
-  const nics = withIncludes(text, read);
+function netLines(text: string, { mode, fallback, networks, nics: further }: AdoptSpec, read: ReadInclude): string[] {
+  const settings = readLxcConfig(text, read);
+  const nics = nicsOf(settings);
   const clear = ['lxc.net ='];
   if (mode?.kind === 'none') return [...clear, 'lxc.net.0.type = empty'];
   if (mode?.kind === 'host') return [...clear, 'lxc.net.0.type = none'];
   if (mode?.kind === 'container') return [...clear, `lxc.namespace.share.net = ${mode.name}`];
   const first = nics.find(({ index }) => index === 0);
-  if (mode === null && first && first.type !== 'veth') return [];
+  const shared = lastValue(settings, 'lxc.namespace.share.net');
+  if (mode === null && (shared !== null || (first && first.type !== 'veth'))) return [];
   const known = (name: string | undefined) => networks.find((network) => network.name === name);
   const present = known(first?.link)?.name ?? fallback;
   const wanted: Record<string, string> = { ...further, 0: mode?.network ?? present };
-  const unshare = shares(text, read) === null ? [] : ['lxc.namespace.share.net ='];
+  const unshare = shared === null ? [] : ['lxc.namespace.share.net ='];
   const lines = Object.entries(wanted).flatMap(([index, network]) => {
     const nic = nics.find((candidate) => candidate.index === Number(index));
     const key = `lxc.net.${index}`;
@@ -126,36 +125,16 @@ function netLines(text: string, { mode, fallback, networks, nics: further }: Ado
 }
 
 /** Each hook of ours that is missing. Ours run in both versions; a container with other hooks keeps the version they are for. */
-function hookLines(text: string, { hooks }: AdoptWish, read: Read): string[] {
-  const present = entries(text, read).filter(({ key }) => key.startsWith('lxc.hook.'));
-  const missing = HOOKS.filter(
-    (hook) => !present.some(({ key, value }) => key === `lxc.hook.${hook}` && isOurs(value, hook)),
-  );
-  const version = present.length === 0 ? ['lxc.hook.version = 1'] : [];
+function hookLines(text: string, { hooks }: AdoptSpec, read: ReadInclude): string[] {
+  const settings = readLxcConfig(text, read);
+  const present = new Set(settings.map(({ key }) => key).filter((key) => key.startsWith('lxc.hook.')));
+  const missing = HOOKS.filter((hook) => !listedValues(settings, `lxc.hook.${hook}`).some((one) => isOurs(one, hook)));
+  const version = [...present].every((key) => listedValues(settings, key).length === 0) ? ['lxc.hook.version = 1'] : [];
   return [...version, ...missing.map((hook) => `lxc.hook.${hook} = ${hooks}/${hook}`)];
 }
 
 const isOurs = (value: string, hook: string): boolean =>
   new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
-
-interface Entry {
-  key: string;
-  value: string;
-}
-
-/** Every setting, includes where they stand. */
-function entries(text: string, read: Read, depth = 0): Entry[] {
-  return text.split('\n').flatMap((line) => {
-    const [, key = '', value = ''] = /^[ \t]*(lxc\.[^=]*?)[ \t]*=[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
-    if (key === '') return [];
-    if (key !== 'lxc.include') return [{ key, value }];
-    const included = depth < 8 && value.startsWith('/') ? read(value) : null;
-    return included === null ? [] : entries(included, read, depth + 1);
-  });
-}
-
-const last = (all: Entry[], wanted: string): string | undefined =>
-  all.filter(({ key }) => key === wanted).at(-1)?.value;
 
 /** The lines between our markers; null without a block. */
 function blockOf(text: string): string[] | null {

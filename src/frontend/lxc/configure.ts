@@ -3,17 +3,17 @@
 import { linkEnvironmentOf } from '../../attachment/link-files.ts';
 import { resolveLink } from '../../attachment/take.ts';
 import { readFlagFaults, resolveContainer } from '../../config/container.ts';
-import { nicKeys } from '../../config/container-schema.ts';
 import { parseFlags } from '../../config/flags.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config } from '../../model/config.ts';
+import { isNicKey } from '../../model/container-keys.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
-import { readInclude } from './include.ts';
 import { withIncludes } from './lxc-config.ts';
 import { type Joining, joinings } from './spec.ts';
 
@@ -89,7 +89,7 @@ function edited(before: string | null, { words, without, nic }: ConfigureWish): 
   const set = (section: string, key: string, value: KeyValue): void => {
     text = setKey(text, section, key, value);
   };
-  for (const key of without) set(nic !== '0' && key in nicKeys ? `net.${nic}` : '', key, null);
+  for (const key of without) set(nic !== '0' && isNicKey(key) ? `net.${nic}` : '', key, null);
   for (const [key, value] of Object.entries(top)) set('', key, value as string | string[]);
   for (const [index, keys] of Object.entries(net))
     for (const [key, value] of Object.entries(keys)) set(index === '0' ? '' : `net.${index}`, key, value);

@@ -1,6 +1,7 @@
 /** lxc.hook.destroy, and lxc.hook.clone: a new container must not inherit what an earlier one of its name left behind. */
 
 import { forget } from '../../attachment/forget.ts';
+import { parseLxcConfig } from '../../model/lxc-config.ts';
 import { isSafeName } from '../../model/names.ts';
 import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
 import { WRITTEN } from '../../plan/ini-edit.ts';
@@ -20,6 +21,8 @@ export async function run({ words, env, ...how }: HookContext): Promise<void> {
 /** A clone has no links, and its original's environment goes with the original: an include of it would keep the clone from starting. */
 function withoutLinksOf(source: string, configFile: string): void {
   const text = readText(configFile) ?? '';
-  const line = `lxc.include = ${linkEnvironmentPath(source)}\n`;
-  if (text.includes(line)) writeAtomically(configFile, text.replace(line, ''));
+  const isInclude = (line: string): boolean =>
+    parseLxcConfig(line).some(({ key, value }) => key === 'lxc.include' && value === linkEnvironmentPath(source));
+  const lines = text.split(/(?<=\n)/);
+  if (lines.some(isInclude)) writeAtomically(configFile, lines.filter((line) => !isInclude(line)).join(''));
 }

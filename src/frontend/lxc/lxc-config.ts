@@ -1,9 +1,9 @@
 /**
  * The network devices that an LXC configuration asks for (lxc.container.conf(5); the details from lxc's src/lxc/confile.c and
  * network.c, 2.0 to 7.0). Hooks cannot ask LXC itself: `lxc-info` from a hook deadlocks (lxc/lxc#395).
- * What `lxc-start -s KEY=VALUE` overrides is not in any file, hence not seen here.
  */
 import { isIPv4 } from '../../model/address.ts';
+import { type LxcSetting, lastValue, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 
 export interface LxcNic {
   /** The N of `lxc.net.N`; with the keys before LXC 2.1, the place in the order of `lxc.network.type` lines. */
@@ -24,61 +24,29 @@ export interface LxcNic {
   up: boolean;
 }
 
-/** Limits of withIncludes: deeper, or more, is a loop or an attack, and a hook must end. */
-const MAX_DEPTH = 8;
-const MAX_CHARACTERS = 1 << 20;
-/** What a file counts at least, so that small ones run out, too. */
-const MIN_CHARACTERS = 1 << 12;
 /** LXC warns about a longer name and cuts it off. */
 const IFNAME_LENGTH = 15;
 
-/** Comments and lines about anything else do not match. No flag `m`, for which U+2028 begins a line, too. */
-const LINE = /(?:^|[\r\n])[ \t]*(lxc\.(?:net|include)[^=\r\n]*?)[ \t]*=([^\r\n]*)/g;
-
 type Draft = Omit<LxcNic, 'name'> & { name?: string };
-type Include = (path: string) => void;
-
-/** The devices that this text alone asks for, in the order LXC makes them, and the paths that its `lxc.include` lines name. */
-export function parseLxcConfig(text: string): { nics: LxcNic[]; includes: string[] } {
-  const includes: string[] = [];
-  const drafts = new Map<number, Draft>();
-  readLines(text, drafts, (path) => includes.push(path));
-  return { nics: named(drafts), includes };
-}
 
 /**
- * The devices with all includes read where they stand, so that a later line wins over an included one and the reverse.
- * @param read gives the text of an included file; for a directory, that of its `*.conf` files one after the other; null when
- *   there is none. It is asked for absolute paths only: others depend on where lxc-start was called.
+ * The devices that LXC makes for this text and all its includes, in LXC's order. None where the container shares another one's network
+ * (lxc.namespace.share.net): its eth0 is the other container's.
  */
-export function withIncludes(text: string, read: (path: string) => string | null): LxcNic[] {
-  const drafts = new Map<number, Draft>();
-  let budget = MAX_CHARACTERS;
-  const readText = (current: string, depth: number): void => {
-    budget -= Math.max(current.length, MIN_CHARACTERS);
-    if (budget < 0) return;
-    readLines(current, drafts, (path) => {
-      const included = budget > 0 && depth < MAX_DEPTH && path.startsWith('/') ? read(path) : null;
-      if (included !== null) readText(included, depth + 1);
-    });
-  };
-  readText(text, 0);
-  return named(drafts);
+export function withIncludes(text: string, read: ReadInclude): LxcNic[] {
+  const settings = readLxcConfig(text, read);
+  return lastValue(settings, 'lxc.namespace.share.net') === null ? nicsOf(settings) : [];
 }
 
-function readLines(text: string, drafts: Map<number, Draft>, include: Include): void {
-  for (const [, key = '', rest = ''] of text.matchAll(LINE)) {
-    const value = unquote(rest.replace(/^[ \t]+|[ \t]+$/g, ''));
-    if (key === 'lxc.include' && value !== '') include(value);
-    else if (key === 'lxc.net' && value === '') drafts.clear();
+/** The devices that the `lxc.net` lines among the settings ask for. */
+export function nicsOf(settings: readonly LxcSetting[]): LxcNic[] {
+  const drafts = new Map<number, Draft>();
+  for (const { key, value } of settings) {
+    if (key === 'lxc.net' && value === '') drafts.clear();
     else if (key.startsWith('lxc.net.')) setKey(drafts, key.slice('lxc.net.'.length), value);
     else if (key.startsWith('lxc.network')) setLegacyKey(drafts, key.slice('lxc.network'.length), value);
   }
-}
-
-/** One pair of quotes around the whole value, as LXC takes them off. */
-function unquote(value: string): string {
-  return value.length > 1 && /^['"]/.test(value) && value.endsWith(value.charAt(0)) ? value.slice(1, -1) : value;
+  return named(drafts);
 }
 
 function setKey(drafts: Map<number, Draft>, key: string, value: string): void {

@@ -10,9 +10,9 @@ import { holderOf, storeOf } from '../../store/addresses.ts';
 import { containersCalled, hasAliases, noteAliases } from '../../store/aliases.ts';
 import { readKept } from '../../store/records.ts';
 import { readText } from '../../system/files.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { hookWords } from './adopt.ts';
 import { listContainers } from './containers.ts';
-import { readInclude } from './include.ts';
 import { checkLinks, type Joining } from './spec.ts';
 
 export interface Newcomer {

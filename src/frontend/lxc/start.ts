@@ -17,9 +17,9 @@ import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/re
 import { type Applying, applySteps } from '../../system/apply.ts';
 import { bestEffort } from '../../system/container-files.ts';
 import { readText } from '../../system/files.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { sweepOnce } from '../sweep.ts';
 import { shares } from './adopt.ts';
-import { readInclude } from './include.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
 import { checkLinks, joinings, specOf } from './spec.ts';
 

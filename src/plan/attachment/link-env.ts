@@ -1,4 +1,5 @@
 /** The environment that a link gives its parent (moby, daemon/links/links.go): pure. */
+import { type LxcSetting, listedValues } from '../../model/lxc-config.ts';
 import type { Link } from '../../model/policy.ts';
 import type { Port } from '../../model/ports.ts';
 
@@ -7,6 +8,12 @@ const line = (name: string, value: string): string => `lxc.environment = ${name}
 
 /** What a child's configuration puts into its environment, by name. */
 export type Environment = Readonly<Record<string, string>>;
+
+/** The variables that an LXC configuration sets. A name without `=` is one that LXC hands on from its own environment: not known here. */
+export function environmentIn(settings: readonly LxcSetting[]): Environment {
+  const variables = listedValues(settings, 'lxc.environment').map((value) => /^([A-Za-z_]\w*)=(.*)$/s.exec(value));
+  return Object.fromEntries(variables.flatMap((found) => (found ? [[found[1] as string, found[2] as string]] : [])));
+}
 
 /**
  * The file that a container with links includes in its LXC configuration.

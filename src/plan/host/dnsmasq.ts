@@ -18,7 +18,34 @@ import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';
 import { mtuOf } from './bridge.ts';
 
-const TEMPLATE = parsed('dnsmasq.conf.mustache');
+/** What templates/dnsmasq.conf.mustache is filled in with. */
+export interface DnsmasqView {
+  name: string;
+  address: string;
+  domain: string;
+  /** Whether it answers DNS. */
+  dns: boolean;
+  /** Reverse zones (in-addr.arpa) that are ours. */
+  zones: string[];
+  pidFile: string;
+  namesDir: string;
+  /** The resolv.conf of the servers to forward to; false: those of `upstream`. */
+  resolvFile: string | false;
+  upstream: string[];
+  /** Networks of this host with another domain, and where to ask for their zones. */
+  neighbours: { address: string; zones: string[] }[];
+  /** `lease` is in seconds. */
+  dhcp: { from: string; to: string; netmask: string; lease: number | 'infinite' } | null;
+  dhcpHostsDir: string;
+  leasesFile: string;
+  /** Lists with commas, for DHCP; empty: the option is left out. */
+  dnsServers: string;
+  search: string;
+  /** Bytes. */
+  mtu: number;
+}
+
+const TEMPLATE = parsed<DnsmasqView>('dnsmasq.conf.mustache');
 
 /** Whether a network needs a dnsmasq at all. */
 export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;

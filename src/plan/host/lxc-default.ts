@@ -6,7 +6,18 @@ import { withBlock, withoutBlock } from '../marked-block.ts';
 import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';
 
-const TEMPLATE = parsed('lxc-default.conf.mustache');
+/** What templates/lxc-default.conf.mustache is filled in with. */
+export interface LxcDefaultView {
+  bridge: string;
+  /** The directory of our LXC hooks. */
+  hooks: string;
+  /** Whether it is for LXC before 2.1. */
+  legacy: boolean;
+  /** lxc.hook.version; empty where LXC does not know that key. */
+  version: string;
+}
+
+const TEMPLATE = parsed<LxcDefaultView>('lxc-default.conf.mustache');
 
 /**
  * The keys for a bridge, in the words of the LXC that is installed: `lxc.network.*` before 2.1, hook version 1 from 3.0 on.

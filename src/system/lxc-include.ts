@@ -1,7 +1,7 @@
-/** Reads what `lxc.include` names, for withIncludes. */
+/** Reads what `lxc.include` names, for src/model/lxc-config.ts. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readText } from '../../system/files.ts';
+import { readText } from './files.ts';
 
 /**
  * The text of an included file; for a directory (`common.conf.d` in every container made from a template) that of its `*.conf`

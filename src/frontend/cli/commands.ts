@@ -1,0 +1,231 @@
+/**
+ * The command line as data: every command with its arguments and options. The parser and its help (parser.ts), the types of what
+ * commands get, and the check of nethooks(8) are made from this table.
+ */
+import { CONTAINER_KEYS, type ContainerKey, type ContainerKeySpec } from '../../model/container-keys.ts';
+import type { CamelCase } from '../../model/spelling.ts';
+
+export interface OptionSpec {
+  /** What its value is called in help: `<file>`; `[yes]` if it may be left out, and is given as `--option=yes`. A switch has none. */
+  value?: string;
+  help: string;
+  /** Further names of it: a short one, and others that mean the same. */
+  spellings?: readonly string[];
+  /** May be given again; each adds a value. */
+  list?: true;
+  /** `--no-NAME` is an option, too, which makes it false. */
+  negatable?: true;
+  choices?: readonly string[];
+  default?: string;
+  /** A path, relative to the directory that nethooks was called in. */
+  path?: true;
+  /** For our own scripts: in no help and no manual. */
+  hidden?: true;
+}
+
+export interface CommandSpec {
+  help: string;
+  /** `<required>`, `[optional]` or `[several...]`, each with its help. */
+  arguments?: readonly (readonly [name: string, help: string])[];
+  options?: Readonly<Record<string, OptionSpec>>;
+}
+
+type Given<Option> =
+  | (Option extends { list: true }
+      ? string[]
+      : Option extends { choices: readonly (infer Choice)[] }
+        ? Choice
+        : Option extends { value: string }
+          ? string
+          : true)
+  | (Option extends { negatable: true } ? false : never);
+
+type WithDefault<Options> = { [K in keyof Options]: Options[K] extends { default: string } ? K : never }[keyof Options];
+
+/** The values that options are parsed to, by their names in camel case; one that is not given is undefined, if it has no default. */
+export type OptionValues<Options> = {
+  [K in Exclude<keyof Options, WithDefault<Options>> & string as CamelCase<K>]?: Given<Options[K]> | undefined;
+} & { [K in WithDefault<Options> & string as CamelCase<K>]: Given<Options[K]> };
+
+/** `--KEY` for every key of a container (src/model/container-keys.ts), and `--no-KEY`. */
+type ContainerOptionSpecs = {
+  [K in ContainerKey]: OptionSpec & {
+    value: string;
+    negatable: true;
+  } & ((typeof CONTAINER_KEYS)[K] extends { kind: 'list' } ? { list: true } : { list?: never });
+};
+
+const containerOptions = Object.fromEntries(
+  Object.entries<ContainerKeySpec>(CONTAINER_KEYS).map(([key, { kind, value, help, spellings }]) => [
+    key,
+    {
+      value: kind === 'switch' ? `[${value}]` : `<${value}>`,
+      help,
+      spellings,
+      negatable: true,
+      ...(kind === 'list' ? { list: true } : {}),
+    },
+  ]),
+) as ContainerOptionSpecs;
+
+const dryRun = { help: 'show what would change, change nothing' };
+const steps = { help: 'print the steps as JSON' };
+const json = { help: 'print it as JSON' };
+const netD = {
+  rkt: { help: "rkt's directory, /etc/rkt/net.d" },
+  cni: { help: 'the directory of other CNI runtimes, /etc/cni/net.d' },
+  dir: { value: '<directory>', path: true, help: 'another directory' },
+} as const;
+
+/** Options that stand before the command or behind it. */
+export const GLOBAL_OPTIONS = {
+  config: {
+    value: '<file>',
+    path: true,
+    help: 'read this configuration instead of /etc/nethooks/nethooks.{ini,json,yaml}',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+/** What commands of two words have in common. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  config: 'look at the configuration, or write the first one',
+  'net.d': 'the networks of rkt and other CNI runtimes, with our plugin',
+};
+
+/** In the order of the help. */
+export const COMMANDS = {
+  up: {
+    help: 'bring every network up, or back to what the configuration says',
+    options: { 'dry-run': dryRun, json: steps },
+  },
+  down: {
+    help: 'take down every network, or those named',
+    arguments: [['[network...]', '']],
+    options: {
+      'dry-run': dryRun,
+      json: steps,
+      files: { help: "also take back what `up` wrote into LXC's default.conf and /etc/sysctl.d" },
+    },
+  },
+  plan: { help: 'show what `up` would change; exit status 3 if anything would', options: { json: steps } },
+  status: {
+    help: 'show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is',
+    options: { json },
+  },
+  port: {
+    help: "show where a running container's ports are published, or one of them",
+    arguments: [
+      ['<name>', ''],
+      ['[port]', 'PORT or PORT/PROTOCOL of the container'],
+    ],
+    options: { json },
+  },
+  gc: {
+    help: 'take back what is left of containers that were killed, or removed by hand',
+    options: {
+      'host-local': { help: "also addresses that CNI's host-local left behind, on networks that are not ours" },
+      'dry-run': { help: 'show what would be taken back, change nothing' },
+      json,
+    },
+  },
+  'config check': { help: 'say everything that is wrong with the configuration' },
+  'config show': { help: 'print the configuration with every default filled in', options: { json } },
+  'config init': {
+    help: 'write /etc/nethooks/nethooks.ini with a free subnet, if there is no configuration',
+    options: { print: { help: 'print it instead' } },
+  },
+  configure: {
+    help: "set a container's options and its network, at once where it runs; or put every container on a network",
+    arguments: [['[container]', '']],
+    options: {
+      all: { help: 'every container of this host' },
+      net: { value: '<mode>', help: 'bridge, bridge:NETWORK, none, host, or container:NAME' },
+      nic: {
+        value: '<number>',
+        default: '0',
+        help: 'the interface that --network, --address and --mtu are for: the N of lxc.net.N',
+      },
+      remove: { help: "take everything of ours out again, from LXC's configuration too" },
+      'dry-run': dryRun,
+      json: { help: 'print what changes as JSON' },
+      ...containerOptions,
+    },
+  },
+  demo: {
+    help: 'show the main job on a throwaway host in network namespaces; changes nothing on this one',
+    options: { keep: { help: 'open a shell on the throwaway host at the end' } },
+  },
+  attach: {
+    help: 'connect a container, a process or a network namespace',
+    arguments: [['<target>', 'pid:N, netns:PATH, lxc:NAME, docker:NAME, podman:NAME, rkt:UUID, or a name alone']],
+    options: {
+      network: { value: '<network>', help: 'a network of nethooks.ini; default: the first' },
+      mode: { value: '<mode>', choices: ['ptp', 'macvlan', 'ipvlan'], help: 'another way than a network' },
+      master: {
+        value: '<interface>',
+        help: 'what macvlan or ipvlan is on; default: the interface of the default route',
+      },
+      address: {
+        value: '<address>',
+        spellings: CONTAINER_KEYS.address.spellings,
+        help: 'auto, an address, with --mode one with prefix length, with macvlan also dhcp',
+      },
+      gateway: { value: '<address>', help: 'with --mode: where the default route leads' },
+      ifname: { value: '<name>', default: 'eth0', help: "the interface's name inside" },
+      mac: { value: '<mac>', help: 'its MAC address' },
+      mtu: { value: '<bytes>', help: 'its MTU' },
+      name: { value: '<name>', help: 'what it is called in DNS; default: as the target' },
+      publish: {
+        value: '<spec>',
+        list: true,
+        spellings: CONTAINER_KEYS.publish.spellings,
+        help: "a port of the host, in Docker's words: 8080:80",
+      },
+      'host-shim': { help: 'with macvlan: let the host reach it' },
+      peer: { value: '<target>', help: 'a wire to another one instead, without a bridge' },
+      'peer-address': { value: '<address>', help: "the other end's; default: the other one of a /30 or /31" },
+      'peer-ifname': { value: '<name>', help: "the other end's interface; default: as --ifname" },
+      json: { help: 'print the result as CNI does' },
+    },
+  },
+  detach: {
+    help: 'take back what attach made',
+    arguments: [['<target>', 'as for attach']],
+    options: { ifname: { value: '<name>', help: 'only this interface' } },
+  },
+  addresses: {
+    help: 'show who holds which address, in every address store of this host',
+    arguments: [['[network...]', '']],
+    options: { json },
+  },
+  'net.d write': {
+    help: 'write our networks there',
+    options: {
+      ...netD,
+      master: { value: '<interface>', help: 'what macvlan is on; default: the interface of the default route' },
+      force: { help: 'write over files that say something else' },
+      'dry-run': { help: 'show what would be written, write nothing' },
+    },
+  },
+  'net.d list': { help: 'show the networks there', options: { ...netD, json } },
+  'net.d check': { help: 'say what is wrong with them; exit status 3 if anything is', options: { ...netD, json } },
+} as const satisfies Record<string, CommandSpec>;
+
+export type CommandName = keyof typeof COMMANDS;
+
+/** The options that a command gets, parsed. */
+export type OptionsOf<Name extends CommandName> = OptionValues<
+  (typeof COMMANDS)[Name] extends { options: infer Options } ? Options : unknown
+> &
+  OptionValues<typeof GLOBAL_OPTIONS>;
+
+type Argument<Name> = Name extends `${string}...]`
+  ? string[]
+  : Name extends `<${string}>`
+    ? string
+    : string | undefined;
+
+/** The arguments that a command gets, in their order. */
+export type ArgumentsOf<Name extends CommandName> = (typeof COMMANDS)[Name] extends { arguments: infer All }
+  ? { [I in keyof All]: All[I] extends readonly [infer One, string] ? Argument<One> : never }
+  : readonly [];

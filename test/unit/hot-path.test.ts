@@ -1,0 +1,35 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
+/** Each costs a hook milliseconds; validation and commands load them by import(), when they are needed. */
+const HEAVY = ['commander', 'cosmiconfig', 'execa', 'ini', 'ipaddr.js', 'valibot'];
+
+/** What a file brings along when it is loaded: its imports and theirs, without import() and types. */
+function loads(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  const imports = readFileSync(file, 'utf8').matchAll(/^(?:import|export)\s(?!type\b)(?:[^;]*?\sfrom\s)?'([^']+)'/gm);
+  for (const [, name = ''] of imports) {
+    if (name.startsWith('.')) {
+      if (name.endsWith('.ts')) loads(join(dirname(file), name), seen);
+    } else seen.add(name);
+  }
+  return seen;
+}
+
+it.each([
+  'frontend/hooks/run.ts',
+  'frontend/cni/main.ts',
+  ...['hooks', 'lxc'].flatMap((folder) =>
+    readdirSync(join(SOURCE, 'frontend', folder))
+      .map((name) => `frontend/${folder}/${name}`)
+      .filter((file) => /\nexport async function run\(/.test(readFileSync(join(SOURCE, file), 'utf8'))),
+  ),
+])('%s loads no library that hooks cannot afford', (file) => {
+  const loaded = loads(join(SOURCE, file));
+  expect(HEAVY.filter((name) => loaded.has(name))).toEqual([]);
+  expect(loaded.size).toBeGreaterThan(1);
+});
