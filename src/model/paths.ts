@@ -3,6 +3,11 @@ export const CONFIG_DIR = '/etc/nethooks';
 export const CONFIG_FILE = `${CONFIG_DIR}/nethooks.ini`;
 export const RUN = '/run/nethooks';
 export const STATE = '/var/lib/nethooks';
+/** What `nethooks setup` made and replaced (model/manifest.ts), and copies of what it replaced, each below its own path. */
+export const INSTALL_STATE = `${STATE}/install`;
+export const MANIFEST = `${INSTALL_STATE}/manifest`;
+export const BACKUPS = `${INSTALL_STATE}/backup`;
+export const LOG_DIR = '/var/log/nethooks';
 export const UPSTREAMS = `${RUN}/upstreams`;
 export const LXC_DEFAULT_CONF = '/etc/lxc/default.conf';
 export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
@@ -24,7 +29,7 @@ export const runningRecord = (container: string): string => `${RUN}/containers/$
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;
-export const HOOK_LOG = '/var/log/nethooks/hooks.log';
+export const HOOK_LOG = `${LOG_DIR}/hooks.log`;
 /** What the admin, or `nethooks configure`, says about a container. */
 export const containerFile = (container: string): string => `${CONFIG_DIR}/containers/${container}.ini`;
 /** The same after validation, for hooks. */
@@ -33,3 +38,5 @@ export const optionsCache = (container: string): string => `${RUN}/options/${con
 export const claimFile = (domain: string, name: string): string => `${RUN}/claims/${domain}/${name}`;
 /** The environment of a container's links, which its LXC configuration includes: it must be there before the container starts. */
 export const linkEnvironmentPath = (container: string): string => `${STATE}/env/${container}.conf`;
+/** What a file of an installation is called until it is complete: run-parts(8), dhclient-script(8), systemd and CNI skip that name. */
+export const unfinished = (path: string): string => `${path}.new`;

@@ -1,11 +1,13 @@
 /** Carries a plan out. A step that fails takes the earlier ones back, last first; the first error is the one that is thrown. */
 import { writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { type DnsmasqStep, describe, type Rule, type RulesStep, type Step } from '../model/step.ts';
+import { type DnsmasqStep, describe, type FileStep, type Rule, type RulesStep, type Step } from '../model/step.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { removeFile, writeAtomically } from './files.ts';
+import { changeDirectory, keepCopy, placeFile } from './place.ts';
 import { applyResolver } from './resolver.ts';
+import { applyUnits } from './systemd.ts';
 
 /** What carrying out needs to know beside the steps. */
 export interface Applying {
@@ -28,12 +30,22 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   sysctl: ['ip'],
   // Its configuration stands before it in a plan; nobody is sent to it before it answers, and all else is in place.
   dnsmasq: ['ip', 'file'],
-  file: ['dnsmasq', 'nft', 'rules'],
+  file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit'],
+  directory: ['file', 'directory', 'unit'],
+  unit: ['file', 'directory', 'unit'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
 };
 
-/** @throws NethooksError naming the first step that failed; everything that was begun has been taken back then */
-export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
+/**
+ * @param onFailure `leave`: no step after one that fails is begun, and those before it stay. For an installation, which notes what
+ *   it is about to do, so that the next run completes it or takes it back: that covers SIGKILL as well
+ * @throws NethooksError naming the first step that failed; everything that was begun has been taken back then
+ */
+export async function applySteps(
+  how: Applying,
+  steps: Step[],
+  onFailure: 'take back' | 'leave' = 'take back',
+): Promise<void> {
   const begun: Step[] = [];
   const failures = new Map<Step, unknown>();
   const works: { kind: Step['kind']; work: Promise<void> }[] = [];
@@ -52,7 +64,7 @@ export async function applySteps(how: Applying, steps: Step[]): Promise<void> {
   }
   await Promise.all(works.map(({ work }) => work));
   if (failures.size === 0) return;
-  await takeAllBack(how, begun, failures);
+  if (onFailure === 'take back') await takeAllBack(how, begun, failures);
   const [cause] = failures.values();
   throw new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
 }
@@ -96,12 +108,24 @@ function apply({ exec }: Applying, step: Step): void {
       loadBridgeNetfilter(exec);
       break;
     case 'file':
-      if (step.content === null) removeFile(step.path);
-      else writeAtomically(step.path, step.content);
+      changeFile(exec, step);
+      break;
+    case 'directory':
+      changeDirectory(step);
+      break;
+    case 'unit':
+      applyUnits(exec, step);
       break;
     case 'resolver':
       applyResolver(exec, step);
   }
+}
+
+function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void {
+  if (backup !== undefined) keepCopy(exec, path, backup);
+  if (content === null) removeFile(path);
+  else if (typeof content === 'string' && mode === undefined) writeAtomically(path, content);
+  else placeFile(exec, path, content, mode);
 }
 
 /** Stops a daemon at once; a promise for one that comes up. */
@@ -135,7 +159,11 @@ function invert(step: Step): Step {
       // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
       return { ...step, action: 'insert', rules: [...step.rules].reverse() };
     case 'file':
-      return { ...step, content: step.before, before: step.content };
+      return invertFile(step);
+    case 'directory':
+      return { ...step, action: step.action === 'make' ? 'remove' : 'make' };
+    case 'unit':
+      return { ...step, action: UNIT_INVERSE[step.action] };
     case 'dnsmasq':
       // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
@@ -143,6 +171,26 @@ function invert(step: Step): Step {
       return { ...step, action: step.action === 'set' ? 'clear' : 'set' };
   }
 }
+
+/** A file whose text is not in the step comes back from its backup, or goes if there was none. */
+export function invertFile({ path, before, content, backup }: FileStep): FileStep {
+  const text = typeof content === 'object' ? null : content;
+  return {
+    kind: 'file',
+    path,
+    before: text,
+    content: backup === undefined ? before : { from: backup, exact: true },
+  };
+}
+
+/** What cannot be undone is followed by something that does no harm. */
+const UNIT_INVERSE = {
+  reload: 'reload',
+  enable: 'disable',
+  disable: 'enable',
+  start: 'reload',
+  forget: 'reload',
+} as const;
 
 async function batch(exec: Exec, commands: string[], options: string[] = []): Promise<void> {
   if (commands.length > 0) await program(exec, ['ip', ...options, '-batch', '-'], `${commands.join('\n')}\n`);

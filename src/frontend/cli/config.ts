@@ -1,15 +1,11 @@
 /** `nethooks config check|show|init`. */
 import { dirname } from 'node:path';
-import template from '../../../templates/nethooks.ini.mustache' with { type: 'text' };
 import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
-import { defaultRanges } from '../../config/resolve.ts';
 import { NethooksError } from '../../errors.ts';
-import { readLinks, readRoutes } from '../../host/facts.ts';
+import { existingConfig, firstConfig } from '../../host/first-config.ts';
 import type { Config, NameDefaults, NetworkConfig } from '../../model/config.ts';
-import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
-import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
-import { fill } from '../../plan/template.ts';
+import { CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
 import { EXIT } from './exit.ts';
@@ -26,7 +22,7 @@ export async function check(file: string | undefined): Promise<number> {
 }
 
 /** @throws NethooksError with every problem of every container's file */
-function checkContainers(): void {
+export function checkContainers(): void {
   const directory = dirname(containerFile('-'));
   const names = filesIn(directory).flatMap((name) => (name.endsWith('.ini') ? [name.slice(0, -'.ini'.length)] : []));
   const problems = names.flatMap((name) => {
@@ -45,23 +41,17 @@ export async function show({ config, json }: { config?: string | undefined; json
 
 /** Writes the first configuration; an existing one in any format is left alone. */
 export async function init({ print }: { print?: boolean }): Promise<number> {
-  const existing = ['ini', 'json', 'yaml']
-    .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
-    .find((path) => readText(path) !== null);
+  const existing = existingConfig();
   if (existing && !print) {
     console.log(`${existing}: kept as it is`);
     return EXIT.ok;
   }
   if (!print) requireRoot('config init');
-  const links = await readLinks(execUntil(performance.now() + 10_000));
-  const octets = freeSubnet(links, readRoutes().routes);
-  if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
-  const address = `${octets}.1`;
-  const text = fill(template, { name: freeBridge(links), address, prefix: 24, ...defaultRanges(address, 24) });
+  const { text, subnet } = await firstConfig(execUntil(performance.now() + 10_000));
   if (print) console.log(text.trimEnd());
   else {
     writeAtomically(CONFIG_FILE, text);
-    console.log(`${CONFIG_FILE}: written, subnet ${octets}.0/24`);
+    console.log(`${CONFIG_FILE}: written, subnet ${subnet}`);
   }
   return EXIT.ok;
 }

@@ -7,7 +7,7 @@ import type { Config } from '../../model/config.ts';
 import type { Step } from '../../model/step.ts';
 import type { Attachment } from '../../plan/attachment/interfaces.ts';
 import { type ContainerRecord, readRunning } from '../../store/container.ts';
-import { type Applying, applySteps } from '../../system/apply.ts';
+import { type Applying, applySteps, invertFile } from '../../system/apply.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
@@ -139,8 +139,7 @@ async function carryOut(
   return outcome;
 }
 
-const inverted = (step: Step): Step =>
-  step.kind === 'file' ? { ...step, before: step.content, content: step.before } : step;
+const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
 
 /** What a running container keeps until it is started anew. */
 function atNextStart({ attachments }: ContainerRecord, { joining }: Pick<Configured, 'joining'>): string[] {

@@ -155,6 +155,27 @@ export async function runCommand(words: string[], directory: string): Promise<nu
     .option('--json', 'print it as JSON')
     .action(run(async (options) => checkNetD(options)));
 
+  const path = (text: string): string => resolve(directory, text);
+  program
+    .command('setup')
+    .description('install this executable, its hooks, units and manual pages, and bring the networks up')
+    .option('--from <directory>', 'a checkout or an unpacked release; default: the one this was built in', path)
+    .option('--prefix <directory>', 'where programs go', '/usr')
+    .option('--destdir <directory>', 'only put the files below this directory, as for a package', path)
+    .option('--rkt', "also rkt's plugin directory and networks, if there is none yet")
+    .option('--cni', 'the same for other CNI runtimes')
+    .option('--dry-run', 'show what would be done, do nothing')
+    .option('--json', 'print the steps as JSON')
+    .addOption(new Option('--after-changes', 'something has been changed before').hideHelp())
+    .action(run(async (options) => (await import('./setup.ts')).setup(options)));
+  program
+    .command('teardown')
+    .description('take back what setup and up made; an edited configuration is kept')
+    .option('--purge', 'remove the configuration all the same')
+    .option('--dry-run', 'show what would be done, do nothing')
+    .option('--json', 'print the steps as JSON')
+    .action(run(async (options) => (await import('./teardown.ts')).teardown(options)));
+
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
