@@ -14,12 +14,13 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { edited, type FileCopy, isVerbatim } from '../model/file-copy.ts';
 import { unfinished } from '../model/paths.ts';
 import type { DirectoryStep } from '../model/step.ts';
 import { type Exec, must } from './exec.ts';
 import { isMissing } from './files.ts';
+import { isAlive } from './process.ts';
 
 /**
  * Replaces a file whole: others see the old one or the new one, never a part. Its directory must be there.
@@ -78,6 +79,16 @@ export function isPlaced(path: string, content: string | FileCopy, mode: number)
         : [null, edited(readFileSync(content.from), content)];
   if (from !== null && statSync(from).size !== stat.size) return false;
   return readFileSync(path).equals(wanted ?? readFileSync(from as string));
+}
+
+/** What processes that were killed in writeAtomically() left beside a file. */
+export function abandonedBeside(path: string): string[] {
+  const directory = dirname(path);
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory).flatMap((name) => {
+    const [, of, pid] = /^\.(.+)\.(\d+)\.nethooks$/.exec(name) ?? [];
+    return of === basename(path) && !isAlive({ pid: Number(pid) }) ? [join(directory, name)] : [];
+  });
 }
 
 /** Whether there is anything of that name, be it a symbolic link that leads nowhere. */

@@ -9,7 +9,7 @@ import { lockDirectory } from '../../system/lock.ts';
 export const INSTALL_LIMIT_MS = 180_000;
 
 /** How long to wait for another one; one whose install.sh was killed may still come to its end. */
-const WAIT_SECONDS = 10;
+const WAIT_SECONDS = 5;
 
 /**
  * Waits until no other process installs or uninstalls.

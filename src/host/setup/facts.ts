@@ -3,13 +3,24 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Manifest, NO_MANIFEST, noted, notedConfig, parseManifest } from '../../model/manifest.ts';
-import { BACKUPS, CONFIG_DIR, LOG_DIR, MANIFEST, RUN, unfinished } from '../../model/paths.ts';
+import {
+  BACKUPS,
+  CONFIG_DIR,
+  CONFIG_FILE,
+  LOG_DIR,
+  LXC_DEFAULT_CONF,
+  MANIFEST,
+  RESOLV_CONF,
+  RUN,
+  SYSCTL_FILE,
+  unfinished,
+} from '../../model/paths.ts';
 import type { Place, SetupFacts, SetupWish, WantedFile } from '../../plan/host/setup.ts';
 import { filesOf, type TeardownFacts } from '../../plan/host/teardown.ts';
 import { DEFAULT_DATA_DIR } from '../../store/address-store.ts';
 import type { Exec } from '../../system/exec.ts';
 import { isMissing, readText } from '../../system/files.ts';
-import { isPlaced, isThere } from '../../system/place.ts';
+import { abandonedBeside, isPlaced, isThere } from '../../system/place.ts';
 import { enablement, needsReload, systemdRuns } from '../../system/systemd.ts';
 
 export function gatherSetupFacts(exec: Exec, wish: SetupWish): SetupFacts {
@@ -23,6 +34,7 @@ export function gatherSetupFacts(exec: Exec, wish: SetupWish): SetupFacts {
       existsSync(`${destdir}${path}`),
     ),
     backups: wanted.filter((path) => isThere(`${BACKUPS}${path}`)),
+    abandoned: destdir === '' ? abandoned() : [],
     configSum: text === null ? null : configSum(parseManifest(text)),
     units: Object.fromEntries(units.map((unit) => [unit, enablement(exec, unit)])),
     reload: units.some((unit) => needsReload(exec, unit)),
@@ -38,6 +50,7 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
   return {
     manifest,
     there: all.filter((path) => isThere(path)),
+    abandoned: abandoned(),
     backups: files.filter((path) => isThere(`${BACKUPS}${path}`)),
     names: Object.fromEntries(directories.filter((path) => existsSync(path)).map((path) => [path, readdirSync(path)])),
     configSum: configSum(manifest),
@@ -45,6 +58,10 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
     systemd: systemdRuns(),
   };
 }
+
+/** Unfinished files of an `up` or `configure` that was killed, where they outlive a reboot. */
+const abandoned = (): string[] =>
+  [LXC_DEFAULT_CONF, SYSCTL_FILE, RESOLV_CONF, CONFIG_FILE, MANIFEST].flatMap((path) => abandonedBeside(path));
 
 /** What setup noted; empty when there is nothing to take back. */
 export function readManifest(): Manifest {

@@ -52,6 +52,8 @@ export interface SetupFacts {
   directories: string[];
   /** Of the wanted files, those of which an earlier run kept a copy. */
   backups: string[];
+  /** Unfinished files of runs that were killed. */
+  abandoned: string[];
   /** The SHA-256 sum of the configuration that the manifest names; null when it is not there. */
   configSum: string | null;
   /** By unit, what `systemctl is-enabled` says. */
@@ -104,6 +106,7 @@ export function planSetup(wish: SetupWish, facts: SetupFacts): Plan {
     const keeps = replaces && wish.destdir === '' && !facts.backups.includes(file.path);
     steps.push(keeps ? { ...step, backup: `${BACKUPS}${file.path}` } : step);
   }
+  for (const path of facts.abandoned) steps.push({ kind: 'file', path, before: null, content: null });
   if (wish.destdir !== '') return { steps, warnings: [], refusals };
 
   // `enabled` and its kin need nothing; `masked` is how an admin says no.

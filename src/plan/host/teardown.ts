@@ -17,6 +17,8 @@ export interface TeardownFacts {
   manifest: Manifest;
   /** Of the noted files, their unfinished ones, the directories of nethooks and the address stores: those that are there. */
   there: string[];
+  /** Unfinished files of runs that were killed. */
+  abandoned: string[];
   /** Of the noted paths, those of which there is a copy. */
   backups: string[];
   /** The names in each noted directory that is there, and in the parents of the address stores. */
@@ -42,7 +44,7 @@ export function planTeardown({ purge }: TeardownWish, facts: TeardownFacts): Tea
   const { manifest } = facts;
   const steps: Step[] = [];
   const kept: string[] = [];
-  const there = new Set(facts.there);
+  const there = new Set([...facts.there, ...facts.abandoned]);
   /** What is in each directory by the time of the next step. */
   const names = new Map(Object.entries(facts.names).map(([path, list]) => [path, new Set(list)]));
   const gone = (path: string): void => {
@@ -74,6 +76,7 @@ export function planTeardown({ purge }: TeardownWish, facts: TeardownFacts): Tea
       steps.push({ kind: 'file', path: what, before: null, content: { from: `${BACKUPS}${what}`, exact: true } });
   };
 
+  for (const path of facts.abandoned) removeFile(path);
   const config = notedConfig(manifest);
   if (config) {
     removeFile(unfinished(config.path));
