@@ -271,7 +271,10 @@ uninstall() {
     fi
   fi
   if [ ! -f "$manifest" ]; then
-    if ! $dry_run; then rmdir "${manifest%/*}" /var/lib/nethooks 2>/dev/null || true; fi # where an earlier --uninstall may have ended
+    if ! $dry_run; then # where an earlier run may have ended
+      rm -f "$manifest.new"
+      rmdir "${manifest%/*}" /var/lib/nethooks 2>/dev/null || true
+    fi
     say "nothing to take back: there is no $manifest"
     return
   fi

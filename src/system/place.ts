@@ -23,12 +23,13 @@ import { isMissing } from './files.ts';
 import { isAlive } from './process.ts';
 
 /**
- * Replaces a file whole: others see the old one or the new one, never a part. Its directory must be there.
+ * Replaces a file whole: others see the old one or the new one, never a part. Missing directories are made.
  * @param content its text, or the file that it is a copy of
  * @param mode its permissions; default: 0644, or those of the file that `exact` copies
  */
 export function placeFile(exec: Exec, path: string, content: string | FileCopy, mode = 0o644): void {
   const temporary = unfinished(path);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   rmSync(temporary, { force: true }); // a killed run's; also, what it has started may still write to that inode
   try {
     if (typeof content === 'string') writeFileSync(temporary, content, { flag: 'wx' });
@@ -46,7 +47,6 @@ export function placeFile(exec: Exec, path: string, content: string | FileCopy, 
 /** Keeps an exact copy of what is at `path`, unless there is a copy, or nothing to be copied. */
 export function keepCopy(exec: Exec, path: string, backup: string): void {
   if (isThere(backup) || !isThere(path)) return;
-  mkdirSync(dirname(backup), { recursive: true, mode: 0o755 });
   placeFile(exec, backup, { from: path, exact: true });
 }
 

@@ -4,14 +4,14 @@ import { NethooksError } from '../../errors.ts';
 import { changeHost } from '../../host/change.ts';
 import { gatherTeardownFacts, readManifest } from '../../host/setup/facts.ts';
 import { type Manifest, noted } from '../../model/manifest.ts';
-import { INSTALL_STATE, MANIFEST, STATE } from '../../model/paths.ts';
+import { INSTALL_STATE, MANIFEST, STATE, unfinished } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { INSTALL_UNITS, libraryOf } from '../../plan/host/install-files.ts';
 import { planTeardown, type Teardown, usesOf } from '../../plan/host/teardown.ts';
 import { readRecord } from '../../store/host-record.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
 import { type Exec, execUntil } from '../../system/exec.ts';
-import { readText } from '../../system/files.ts';
+import { readText, removeFile } from '../../system/files.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
 import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
@@ -44,8 +44,10 @@ export async function teardown(options: TeardownOptions): Promise<number> {
 
 /** Where an earlier run may have been killed. */
 function nothing({ dryRun, json }: TeardownOptions): void {
-  if (!dryRun)
+  if (!dryRun) {
+    removeFile(unfinished(MANIFEST));
     for (const path of [INSTALL_STATE, STATE]) changeDirectory({ kind: 'directory', path, action: 'remove' });
+  }
   if (json) print({ steps: [], kept: [], packages: [] });
   else console.log(`nothing to take back: there is no ${MANIFEST}`);
 }

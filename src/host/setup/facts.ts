@@ -61,7 +61,7 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
 
 /** Unfinished files of an `up` or `configure` that was killed, where they outlive a reboot. */
 const abandoned = (): string[] =>
-  [LXC_DEFAULT_CONF, SYSCTL_FILE, RESOLV_CONF, CONFIG_FILE, MANIFEST].flatMap((path) => abandonedBeside(path));
+  [LXC_DEFAULT_CONF, SYSCTL_FILE, RESOLV_CONF, CONFIG_FILE].flatMap((path) => abandonedBeside(path));
 
 /** What setup noted; empty when there is nothing to take back. */
 export function readManifest(): Manifest {

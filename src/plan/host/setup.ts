@@ -121,7 +121,8 @@ export function planSetup(wish: SetupWish, facts: SetupFacts): Plan {
     prefix: wish.prefix,
     entries: withConfig([...manifest.entries, ...notes], wish, facts, manifest),
   });
-  if (text !== facts.manifest) steps.unshift({ kind: 'file', path: MANIFEST, before: facts.manifest, content: text });
+  if (text !== facts.manifest)
+    steps.unshift({ kind: 'file', path: MANIFEST, before: facts.manifest, content: text, mode: 0o644 });
   return { steps, warnings: [], refusals };
 }
 
