@@ -56,22 +56,10 @@ while [ $# -gt 0 ]; do
       [ "$action" = install ] || usage_error '--demo and --uninstall exclude each other'
       action=${1#--}
       ;;
-    --runtime)
-      runtime=$2
-      shift
-      ;;
-    --prefix)
-      prefix=$2
-      shift
-      ;;
-    --destdir)
-      destdir=$2
-      shift
-      ;;
-    --help | -h)
-      usage
-      exit 0
-      ;;
+    --runtime) runtime=$2 && shift ;;
+    --prefix) prefix=$2 && shift ;;
+    --destdir) destdir=$2 && shift ;;
+    --help | -h) usage && exit 0 ;;
     *) usage_error "$1: unknown option" ;;
   esac
   shift
