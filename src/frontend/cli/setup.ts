@@ -115,7 +115,7 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
     plan = await changeHost(how, change, 30);
     restoreMasquerade(exec);
   } catch (error) {
-    if (!(error instanceof NethooksError)) throw error;
+    if (!(error instanceof NethooksError || (error instanceof Error && 'syscall' in error))) throw error;
     warn(error.message);
     return EXIT.drift;
   }
