@@ -69,6 +69,7 @@ iptables -t mangle -A POSTROUTING -j ACCEPT; iptables -t mangle -D POSTROUTING -
   it('refuses what is no checkout, a prefix that would need quotes, and a directory where a file belongs', async () => {
     for (const [words, code, complaint] of [
       [['--from', '/var/tmp'], 2, /\/var\/tmp is no checkout or release of nethooks/],
+      [['--destdir', '/'], 2, /--destdir \/: that is this host/],
       [['--prefix', '/opt/a b'], 2, /--prefix \/opt\/a b: allowed/],
     ] as const) {
       const refused = await host.run(['/root/release/dist/nethooks', 'setup', ...words]);

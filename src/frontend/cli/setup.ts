@@ -55,6 +55,11 @@ export async function setup(options: SetupOptions): Promise<number> {
   const { dryRun = false } = options;
   const prefix = prefixOf(options.prefix ?? '/usr');
   const destdir = (options.destdir ?? '').replace(/\/+$/, '');
+  if (options.destdir !== undefined && destdir === '')
+    throw new NethooksError(
+      '--destdir /: that is this host; without --destdir, what is done there is noted',
+      EXIT.usage,
+    );
   const exec = execUntil(performance.now() + INSTALL_LIMIT_MS);
   if (destdir !== '') {
     const wish = wishOf(options, { prefix, destdir, networks: [], first: null });
