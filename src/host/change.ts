@@ -3,7 +3,7 @@ import { NethooksError } from '../errors.ts';
 import type { HostFacts } from '../model/facts.ts';
 import type { HostRecord } from '../model/host-record.ts';
 import type { Plan } from '../model/step.ts';
-import { type HostWish, planFilesDown, planHost, recordAfter } from '../plan/host/host.ts';
+import { type HostWish, planFilesDown, planHost, recordAfter, recordDuring } from '../plan/host/host.ts';
 import { readHostRecord, writeHostRecord } from '../store/host-record.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import type { Exec } from '../system/exec.ts';
@@ -26,9 +26,16 @@ export interface Change {
 export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
   const release = await lockHost(how.exec, waitSeconds);
   try {
-    const { plan, after } = await planChange(how.exec, change);
+    const { plan, before, after } = await planChange(how.exec, change);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
-    await applySteps(how, plan.steps);
+    // Before the first effect: what a killed run has done is completed, or taken back, by the next one.
+    writeHostRecord(recordDuring(before, after));
+    try {
+      await applySteps(how, plan.steps);
+    } catch (error) {
+      writeHostRecord(before);
+      throw error;
+    }
     writeHostRecord(after);
     return plan;
   } finally {
@@ -39,6 +46,8 @@ export async function changeHost(how: Applying, change: Change, waitSeconds: num
 export interface Planned {
   plan: Plan;
   facts: HostFacts;
+  /** What is remembered now. */
+  before: HostRecord;
   /** What is to be remembered once the plan is applied. */
   after: HostRecord;
 }
@@ -51,5 +60,5 @@ export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   const plan = planHost(wish, facts, record);
   plan.warnings.push(...stranded(wish.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
-  return { plan, facts, after: recordAfter(plan, wish, facts, record) };
+  return { plan, facts, before: record, after: recordAfter(plan, wish, facts, record) };
 }

@@ -7,6 +7,11 @@ export const CONFIG_CACHE = `${RUN}/config.json`;
 export const STATE = '/var/lib/nethooks';
 /** There where dnsmasq is so old that it does not notice hosts files that go: hooks have to tell it then. */
 export const DNSMASQ_RELOADS = `${RUN}/dnsmasq-reloads`;
+/** What `nethooks setup` made and replaced (model/manifest.ts), and copies of what it replaced, each below its own path. */
+export const INSTALL_STATE = `${STATE}/install`;
+export const MANIFEST = `${INSTALL_STATE}/manifest`;
+export const BACKUPS = `${INSTALL_STATE}/backup`;
+export const LOG_DIR = '/var/log/nethooks';
 export const UPSTREAMS = `${RUN}/upstreams`;
 export const LXC_DEFAULT_CONF = '/etc/lxc/default.conf';
 export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
@@ -30,7 +35,7 @@ export const ATTACHMENTS = `${RUN}/attachments`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;
-export const HOOK_LOG = '/var/log/nethooks/hooks.log';
+export const HOOK_LOG = `${LOG_DIR}/hooks.log`;
 /** What the admin, or `nethooks configure`, says about a container. */
 export const containerFile = (container: string): string => `${CONFIG_DIR}/containers/${container}.ini`;
 /** The same after validation, for hooks. */
@@ -39,3 +44,5 @@ export const optionsCache = (container: string): string => `${RUN}/options/${con
 export const registerDir = (register: string): string => `${RUN}/${register}`;
 /** The environment of a container's links, which its LXC configuration includes: it must be there before the container starts. */
 export const linkEnvironmentPath = (container: string): string => `${STATE}/env/${container}.conf`;
+/** What a file of an installation is called until it is complete: run-parts(8), dhclient-script(8), systemd and CNI skip that name. */
+export const unfinished = (path: string): string => `${path}.new`;

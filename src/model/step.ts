@@ -3,6 +3,7 @@
  * and knows how to take it back.
  */
 import type { WrittenFiles } from './attachment.ts';
+import type { FileCopy } from './file-copy.ts';
 import type { Policy, PolicyElements } from './policy.ts';
 
 export interface IpStep {
@@ -63,9 +64,33 @@ export interface FileStep {
   /** null: the file is not there. */
   before: string | null;
   /** null: the file is to be removed. */
-  content: string | null;
+  content: string | null | FileCopy;
+  /**
+   * Permissions of the new file; default: those of the file that it replaces, else 0644. Only for steps of which one process at a
+   * time carries out any: the new file is PATH.new until it is complete, so that a run after a SIGKILL overwrites what is left.
+   */
+  mode?: number;
+  /** Where an exact copy of what is there now is kept, made before the file is touched, unless an earlier run has made it. */
+  backup?: string;
   /** Never taken back: it is about more than what the plan is for. */
   shared?: true;
+}
+
+export interface DirectoryStep {
+  kind: 'directory';
+  path: string;
+  /** `make` also makes missing parents; `remove` leaves a directory that is not empty; `purge` removes all that is in it, too. */
+  action: 'make' | 'remove' | 'purge';
+  /** Names in the directory that `purge` leaves, and with them the directory. */
+  except?: string[];
+}
+
+/** What systemctl(1) is asked to do; only where systemd runs. */
+export interface UnitStep {
+  kind: 'unit';
+  /** `reload` has systemd read all unit files again, `disable` also stops, `forget` is for units whose files are gone. */
+  action: 'reload' | 'enable' | 'disable' | 'start' | 'forget';
+  units: string[];
 }
 
 export interface DnsmasqStep {
@@ -151,6 +176,8 @@ export type Step =
   | BridgeNetfilterStep
   | RulesStep
   | FileStep
+  | DirectoryStep
+  | UnitStep
   | DnsmasqStep
   | ResolverStep;
 
@@ -204,6 +231,10 @@ export function describe(step: Step): string[] {
       ];
     case 'file':
       return fileDiff(step);
+    case 'directory':
+      return [`${step.action === 'make' ? 'make' : 'remove'} ${step.path === '/' ? '' : step.path}/`];
+    case 'unit':
+      return UNITS[step.action](step.units);
     case 'dnsmasq':
       return [`${step.action} dnsmasq for ${step.network}`];
     case 'resolver':
@@ -217,9 +248,18 @@ export function describe(step: Step): string[] {
 
 const FLAG = { insert: '-I', append: '-A', delete: '-D' } as const;
 
+const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
+  reload: () => ['systemctl daemon-reload'],
+  enable: (units) => units.map((unit) => `enable ${unit}`),
+  disable: (units) => units.map((unit) => `stop and disable ${unit}`),
+  start: (units) => units.map((unit) => `start ${unit}`),
+  forget: () => ['have systemd forget the units'],
+};
+
 /** Which lines a file gains and loses; enough for files whose change is a block in one place. */
 function fileDiff({ path, before, content }: FileStep): string[] {
   if (content === null) return [`remove ${path}`];
+  if (typeof content !== 'string') return [`${content.exact ? 'put back' : 'write'} ${path}`];
   const [old, wanted] = [(before ?? '').split('\n'), content.split('\n')];
   let head = 0;
   while (head < old.length && head < wanted.length && old[head] === wanted[head]) head++;

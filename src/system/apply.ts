@@ -5,6 +5,7 @@ import type { WrittenFiles } from '../model/attachment.ts';
 import {
   type DnsmasqStep,
   describe,
+  type FileStep,
   type HairpinStep,
   type IpStep,
   type Rule,
@@ -18,7 +19,9 @@ import { changeElements } from './elements.ts';
 import { type Exec, type ExecResult, failure, must } from './exec.ts';
 import { readText, removeFile, writeAtomically } from './files.ts';
 import { type Ip, ipInside, ipOnHost } from './ip.ts';
+import { changeDirectory, keepCopy, placeFile } from './place.ts';
 import { applyResolver } from './resolver.ts';
+import { applyUnits } from './systemd.ts';
 
 /** What carrying out needs to know beside the steps. */
 export interface Applying {
@@ -59,7 +62,9 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   sysctl: ['ip'],
   // Its configuration stands before it in a plan. The resolver is switched only once dnsmasq answers.
   dnsmasq: ['ip', 'file'],
-  file: ['dnsmasq', 'nft', 'rules'],
+  file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit'],
+  directory: ['file', 'directory', 'unit'],
+  unit: ['file', 'directory', 'unit'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
   // The record says what the kernel is to have before it has it; a port leads to an address that answers.
   elements: ['file', 'ip', 'elements'],
@@ -71,6 +76,16 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
 
 /** @throws NethooksError naming the first step that failed; everything that was begun has been taken back then */
 export const applySteps = (how: Applying, steps: Step[]): Promise<Outputs> => new Transaction(how).run(steps);
+
+/**
+ * Carries out steps up to the first one that fails, and leaves those before it. For an installation, which notes what it is about to
+ * do, so that the next run completes it or takes it back: that covers SIGKILL as well.
+ * @throws NethooksError naming the step that failed
+ */
+export const applyUntilFailure = async (how: Applying, steps: Step[]): Promise<void> => {
+  const { failures } = await carryOut(how, steps, { stop: true });
+  throwFirst(failures);
+};
 
 /**
  * Carries out every step, whatever becomes of the others: what is taken down is not put up again because something is in the way.
@@ -209,12 +224,24 @@ function apply({ exec, log }: Applying, step: Step, outputs: Outputs): void {
       loadBridgeNetfilter(exec);
       break;
     case 'file':
-      if (step.content === null) removeFile(step.path);
-      else writeAtomically(step.path, step.content);
+      changeFile(exec, step);
+      break;
+    case 'directory':
+      changeDirectory(step);
+      break;
+    case 'unit':
+      applyUnits(exec, step);
       break;
     case 'resolver':
       applyResolver(exec, step);
   }
+}
+
+function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void {
+  if (backup !== undefined) keepCopy(exec, path, backup);
+  if (content === null) removeFile(path);
+  else if (typeof content === 'string' && mode === undefined) writeAtomically(path, content);
+  else placeFile(exec, path, content, mode);
 }
 
 /** Stops a daemon at once; a promise for one that comes up. */
@@ -262,7 +289,11 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
       // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
       return { ...step, action: 'insert', rules: [...step.rules].reverse() };
     case 'file':
-      return step.shared ? null : { ...step, content: step.before, before: step.content };
+      return step.shared ? null : invertFile(step);
+    case 'directory':
+      return { ...step, action: step.action === 'make' ? 'remove' : 'make' };
+    case 'unit':
+      return { ...step, action: UNIT_INVERSE[step.action] };
     case 'dnsmasq':
       // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
@@ -319,6 +350,26 @@ async function batch({ exec, namespace }: Applying, step: IpStep, given: string[
   if (result.code !== 0 && !missing) throw new IpError(step, result, options);
   return step.where === 'namespace' ? result.stdout : '';
 }
+
+/** A file whose text is not in the step comes back from its backup, or goes if there was none. */
+export function invertFile({ path, before, content, backup }: FileStep): FileStep {
+  const text = typeof content === 'object' ? null : content;
+  return {
+    kind: 'file',
+    path,
+    before: text,
+    content: backup === undefined ? before : { from: backup, exact: true },
+  };
+}
+
+/** What cannot be undone is followed by something that does no harm. */
+const UNIT_INVERSE = {
+  reload: 'reload',
+  enable: 'disable',
+  disable: 'enable',
+  start: 'reload',
+  forget: 'reload',
+} as const;
 
 /** A program that must succeed. */
 async function program(exec: Exec, [command = '', ...args]: string[], input: string): Promise<void> {

@@ -41,6 +41,19 @@ export async function lockHost(exec: Exec, waitSeconds: number, directory: strin
   }
 }
 
+/**
+ * Takes flock(2)'s lock on a directory that is there anyway, to leave nothing behind, and returns what gives it back. It goes with
+ * this process, however that ends; programs that it starts do not inherit it.
+ * @returns undefined when another process still has it after `waitSeconds`
+ */
+export function lockDirectory(exec: Exec, directory: string, waitSeconds: number): (() => void) | undefined {
+  const file = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  const { code } = exec('flock', ['-w', String(waitSeconds), '3'], { fd: file });
+  if (code === 0) return () => closeSync(file);
+  closeSync(file);
+  return undefined;
+}
+
 /** Whether the lock was free, and is ours now. It names its holder, and is made with link(2): there whole, or not at all. */
 function take(lock: string): boolean {
   const own = `${lock}.${process.pid}`;

@@ -3,10 +3,9 @@ import { resolve } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunOptions } from '../../src/demo/enter.ts';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { createContainer, describeLab, labHost, sh, snapshot, writeFile } from '../lab/lab.ts';
+import { contents, copyRelease, difference, wholeState } from '../lab/installation.ts';
+import { createContainer, describeLab, labHost, sh, writeFile } from '../lab/lab.ts';
 
-/** A release: what is in it besides the sources. */
-const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'docs', 'hooks', 'templates', 'dist'];
 const CONFIG = '/etc/nethooks/nethooks.ini';
 const MANIFEST = '/var/lib/nethooks/install/manifest';
 
@@ -20,41 +19,14 @@ const installed = async (args: string[] = [], options: RunOptions = {}) => {
 };
 const uninstalled = (args: string[] = []) => installed(['--uninstall', ...args]);
 
-/** Every file that could be touched: type, mode, owner, content, and of those that are not ours the time of change. */
-const files = () =>
-  sh(
-    host,
-    `cd /
-list() { find $places -xdev ! -path run/xtables.lock ! -path 'run/internet*' ! -path 'run/lxc*' "$@" 2>/dev/null || true; }
-places='etc usr/lib/nethooks usr/sbin/nethooks usr/lib/systemd/system usr/share/man/man5 usr/share/man/man8 usr/local/lib/nethooks usr/local/lib/systemd usr/local/sbin usr/local/share/man run
-var/lib/nethooks var/lib/cni var/log/nethooks opt/nethooks'
-list -type f -exec sha256sum {} + | sort
-list -printf '%p %y %m %U:%G %l\\n' | sort
-places='etc usr/lib/systemd/system'
-list -type f -printf '%p %T@\\n' | grep -v -e etc/resolv.conf -e etc/lxc/default.conf | sort`,
-  );
-const everything = async () => `${await files()}\n${await snapshot(host, [])}`;
-
-/** The lines in which two states differ. */
-const difference = (old: string, now: string) => {
-  const [gone, come] = [old.split('\n'), now.split('\n')];
-  const [there, then] = [new Set(come), new Set(gone)];
-  return [
-    ...gone.filter((line) => !there.has(line)).map((line) => `- ${line}`),
-    ...come.filter((line) => !then.has(line)).map((line) => `+ ${line}`),
-  ].join('\n');
-};
+const everything = () => wholeState(host);
 
 describeLab('install.sh', () => {
   let before: string;
 
   beforeAll(async () => {
     host = await labHost();
-    await sh(
-      host,
-      'mkdir /root/release && cp -a "$@" /root/release',
-      RELEASE.map((path) => resolve(path)),
-    );
+    await copyRelease(host);
     await sh(host, 'useradd -m builder; mkdir -p /etc/network/if-up.d /etc/network/if-post-down.d');
     before = await everything();
   });
@@ -440,7 +412,7 @@ chown -R builder: .`,
       expect(killed).toBe('killed\n');
       await installed();
       // Timestamps differ, contents do not.
-      expect(await sameContent(complete)).toBe(true);
+      expect(contents(await everything())).toBe(contents(complete));
       expect(await sh(host, KILL_AT, [gone as string, '--uninstall'], { cwd: '/root/release' })).toBe('killed\n');
       await uninstalled();
       expect(difference(before, await everything()), `killed after line ${there} and line ${gone}`).toBe('');
@@ -458,13 +430,3 @@ kill -KILL "$!" 2>/dev/null && echo killed
 wait "$!" 2>/dev/null || true
 rm /tmp/trace
 `;
-
-async function sameContent(wanted: string): Promise<boolean> {
-  const hashes = (text: string) =>
-    text
-      .split('\n')
-      .filter((line) => /^[0-9a-f]{64} /.test(line) && !/var\/lib\/nethooks|run\/nethooks/.test(line))
-      .join('\n');
-  expect(hashes(await everything())).toBe(hashes(wanted));
-  return true;
-}

@@ -38,6 +38,21 @@ describeLab('on Debian with systemd', () => {
     expect(output).toMatch(/^nothing changed\n/);
   });
 
+  it('an upgrade enables a unit that is new', async () => {
+    // What a version that had no such unit leaves.
+    await sh(`systemctl --quiet disable nethooks-rules.service
+rm /usr/lib/systemd/system/nethooks-rules.service
+sed -i /nethooks-rules/d /var/lib/nethooks/install/manifest
+systemctl daemon-reload`);
+    const output = await sh('cd nethooks && ./install.sh');
+    expect(output).toMatch(/^write \S+\/nethooks-rules.service\nenable nethooks-rules.service\n/);
+    expect(await sh('systemctl is-enabled nethooks nethooks-rules')).toBe('enabled\nenabled\n');
+    expect(await sh('systemctl show --property NeedDaemonReload --value nethooks nethooks-rules')).toMatch(
+      /^no\s+no\n$/,
+    );
+    expect(await sh('cd nethooks && ./install.sh')).toMatch(/^nothing changed\n/);
+  });
+
   it('the three commands that it names do what they say', async () => {
     await sh('lxc-create -n test -t busybox && lxc-start test && ping -c 1 -W 2 test.lxc');
     expect(await resolved('test.lxc')).toBe('10.0.0.2');

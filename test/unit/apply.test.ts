@@ -1,11 +1,22 @@
 /** In which order steps are carried out and taken back; programs are stand-ins that tell when they begin and end. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { FileStep, Step } from '../../src/model/step.ts';
-import { applySteps } from '../../src/system/apply.ts';
-import type { Exec } from '../../src/system/exec.ts';
+import type { DirectoryStep, FileStep, Step } from '../../src/model/step.ts';
+import { applySteps, applyUntilFailure } from '../../src/system/apply.ts';
+import { type Exec, execUntil } from '../../src/system/exec.ts';
 
 /** Whether systemd is PID 1, as sd_booted(3) finds out: the test decides, not the machine it runs on. */
 const init = vi.hoisted(() => ({ systemd: false }));
@@ -97,6 +108,95 @@ describe.each([
     const steps = [nft('table'), daemon('start', 'a'), file('resolv.conf', 'ours')];
     await expect(applying(exec({ nft: 20 }, ['table']), steps)).rejects.toThrow('nft -f -: broken');
     expect(() => text('resolv.conf')).toThrow('ENOENT');
+  });
+});
+
+describe('files of an installation', () => {
+  const path = (name: string): string => join(directory, name);
+  const put = (changes: Partial<FileStep>): FileStep => ({
+    kind: 'file',
+    path: path('file'),
+    before: null,
+    content: 'new',
+    mode: 0o755,
+    ...changes,
+  });
+  const none = exec({});
+
+  it('have the permissions that the step says, and what a killed run left unfinished is overwritten', async () => {
+    writeFileSync(path('file.new'), 'half');
+    await applying(none, [put({})]);
+    expect([text('file'), statSync(path('file')).mode & 0o777, existsSync(path('file.new'))]).toEqual([
+      'new',
+      0o755,
+      false,
+    ]);
+  });
+
+  it('are made from other files, with or without changes', async () => {
+    writeFileSync(path('source'), '#!/usr/bin/env node\n/usr/lib and /usr/lib\n');
+    await applying(none, [
+      put({ path: path('same'), content: { from: path('source') }, mode: 0o644 }),
+      put({ path: path('edited'), content: { from: path('source'), replace: { text: '/usr/lib', by: '/lib' } } }),
+      put({ path: path('script'), content: { from: path('source'), firstLine: '#!/bin/node' } }),
+    ]);
+    expect(['same', 'edited', 'script'].map(text)).toEqual([
+      '#!/usr/bin/env node\n/usr/lib and /usr/lib\n',
+      '#!/usr/bin/env node\n/lib and /lib\n',
+      '#!/bin/node\n/usr/lib and /usr/lib\n',
+    ]);
+    expect(statSync(path('same')).mode & 0o777).toBe(0o644);
+  });
+
+  it('replace what is kept as it was, and a copy that is there is not made again', async () => {
+    writeFileSync(path('file'), 'theirs', { mode: 0o600 });
+    utimesSync(path('file'), 1, 1);
+    const real = execUntil(performance.now() + 10_000);
+    const backup = path('kept/file');
+    await applying(real, [put({ backup })]);
+    await applying(real, [put({ backup, content: 'newer' })]);
+    expect([text('file'), text('kept/file')]).toEqual(['newer', 'theirs']);
+    await applying(real, [put({ content: { from: backup, exact: true } })]);
+    const { mode, mtimeMs } = statSync(path('file'));
+    expect([text('file'), mode & 0o777, mtimeMs]).toEqual(['theirs', 0o600, 1000]);
+    symlinkSync('/nowhere', path('link'));
+    await applying(real, [put({ path: path('link'), backup: path('kept/link') })]);
+    expect([text('link'), readlinkSync(path('kept/link'))]).toEqual(['new', '/nowhere']);
+  });
+
+  it('are taken back with all else, or stay where a later step fails, as the caller wants it', async () => {
+    const real = execUntil(performance.now() + 10_000);
+    const steps = (): Step[] => {
+      writeFileSync(path('file'), 'theirs');
+      return [
+        { kind: 'directory', path: path('a/b'), action: 'make' },
+        put({ path: path('a/b/made') }),
+        put({ backup: path('kept/file') }),
+        put({ path: path('file/impossible') }),
+        put({ path: path('later') }),
+      ];
+    };
+    const how = { exec: real, log: () => undefined, wait: true };
+    await expect(applySteps(how, steps())).rejects.toThrow(/ENOTDIR|EEXIST/);
+    expect(text('file')).toBe('theirs');
+    expect(existsSync(path('a/b'))).toBe(false);
+    await expect(applyUntilFailure(how, steps())).rejects.toThrow(/ENOTDIR|EEXIST/);
+    expect([text('file'), text('a/b/made'), existsSync(path('later'))]).toEqual(['new', 'new', false]);
+  });
+
+  it('directories go when they are empty, or with all that is in them but for some', async () => {
+    const change = (name: string, action: DirectoryStep['action'], except?: string[]): Step => ({
+      kind: 'directory',
+      path: path(name),
+      action,
+      ...(except && { except }),
+    });
+    await applying(none, [change('full', 'make'), put({ path: path('full/a') }), put({ path: path('full/b') })]);
+    await applying(none, [change('full', 'remove'), change('missing', 'remove'), change('missing', 'purge')]);
+    await applying(none, [change('full', 'purge', ['b'])]);
+    expect(readdirSync(path('full'))).toEqual(['b']);
+    await applying(none, [change('full', 'purge')]);
+    expect(existsSync(path('full'))).toBe(false);
   });
 });
 

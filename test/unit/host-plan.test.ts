@@ -5,7 +5,7 @@ import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { EMPTY_RECORD, type HostRecord } from '../../src/model/host-record.ts';
 import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/host/bridge.ts';
-import { planHost, recordAfter } from '../../src/plan/host/host.ts';
+import { planHost, recordAfter, recordDuring } from '../../src/plan/host/host.ts';
 import { planRules, planRulesDown } from '../../src/plan/host/rules.ts';
 
 const network = (name = 'br0', values: object = {}): NetworkConfig =>
@@ -155,6 +155,28 @@ describe("iptables' table mangle", () => {
 
   it('stays when iptables lists nothing of it: somebody has put there what it does not understand', () => {
     expect(removes(facts())).toBe(false);
+  });
+});
+
+describe('the record while a plan is carried out', () => {
+  const record = (values: Partial<HostRecord>): HostRecord => ({ ...EMPTY_RECORD, ...values });
+
+  it('has what was found before the first effect, and every network that is up or may be', () => {
+    const before = record({ networks: [network('old'), network('br0')] });
+    const after = record({ networks: [network('br0', { domain: 'new' })], ipForwardBefore: '0', found: ['br0 a'] });
+    const during = recordDuring(before, after);
+    expect(during.networks.map(({ name, domain }) => `${name} ${domain}`)).toEqual(['br0 new', 'old lxc']);
+    expect(during).toMatchObject({ ipForwardBefore: '0', found: ['br0 a'] });
+  });
+
+  it('keeps what is needed to take the last network down until that is done', () => {
+    const before = record({ networks: [network()], ipForwardBefore: '0', mangleMade: true });
+    expect(recordDuring(before, record({ ipForwardBefore: '0' }))).toEqual(before);
+  });
+
+  it('is the record as it stands where nothing changes', () => {
+    const before = record({ networks: [network()], ipForwardBefore: '0', found: ['br0 a'] });
+    expect(JSON.stringify(recordDuring(before, before))).toBe(JSON.stringify(before));
   });
 });
 

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import Mustache from 'mustache';
 import { describe, expect, it } from 'vitest';
-import type { FirstConfigView } from '../../src/frontend/cli/config.ts';
 import type { MacvlanView, NetworkView } from '../../src/frontend/cni/net-d.ts';
+import type { FirstConfigView } from '../../src/host/first-config.ts';
 import type { DnsmasqView } from '../../src/plan/host/dnsmasq.ts';
 import type { LxcDefaultView } from '../../src/plan/host/lxc-default.ts';
 import { fill } from '../../src/plan/template.ts';

@@ -193,6 +193,31 @@ export const COMMANDS = {
     arguments: [['<target>', 'as for attach']],
     options: { ifname: { value: '<name>', help: 'only this interface' } },
   },
+  setup: {
+    help: 'install this executable, its hooks, units and manual pages, and bring the networks up',
+    options: {
+      from: {
+        value: '<directory>',
+        path: true,
+        help: 'a checkout or an unpacked release; default: the one this was built in',
+      },
+      prefix: { value: '<directory>', default: '/usr', help: 'where programs go' },
+      destdir: { value: '<directory>', path: true, help: 'only put the files below this directory, as for a package' },
+      rkt: { help: "also rkt's plugin directory and networks, if there is none yet" },
+      cni: { help: 'the same for other CNI runtimes' },
+      'dry-run': { help: 'show what would be done, do nothing' },
+      json: steps,
+      'after-changes': { help: 'something has been changed before', hidden: true },
+    },
+  },
+  teardown: {
+    help: 'take back what setup and up made; an edited configuration is kept',
+    options: {
+      purge: { help: 'remove the configuration all the same' },
+      'dry-run': { help: 'show what would be done, do nothing' },
+      json: steps,
+    },
+  },
   addresses: {
     help: 'show who holds which address, in every address store of this host',
     arguments: [['[network...]', '']],

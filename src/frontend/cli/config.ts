@@ -1,39 +1,17 @@
 /** `nethooks config check|show|init`. */
 import { dirname } from 'node:path';
-import template from '../../../templates/nethooks.ini.mustache' with { type: 'text' };
 import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
-import { defaultRanges } from '../../config/resolve.ts';
 import type { hostSchema, networkSchema } from '../../config/schema.ts';
 import { NethooksError } from '../../errors.ts';
-import { readLinks } from '../../host/facts.ts';
-import type {
-  AddressRange,
-  Config,
-  ContainerDefaults,
-  HostConfig,
-  NameDefaults,
-  NetworkConfig,
-} from '../../model/config.ts';
-import { CONFIG_DIR, CONFIG_FILE, containerFile } from '../../model/paths.ts';
-import { freeBridge, freeSubnet } from '../../plan/host/free-subnet.ts';
-import { fill } from '../../plan/template.ts';
+import { existingConfig, firstConfig } from '../../host/first-config.ts';
+import type { Config, ContainerDefaults, HostConfig, NameDefaults, NetworkConfig } from '../../model/config.ts';
+import { CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
-import { readRoutes } from '../../system/routes.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { requireRoot } from './up.ts';
-
-/** What templates/nethooks.ini.mustache is filled in with. */
-export interface FirstConfigView {
-  name: string;
-  address: string;
-  /** Bits. */
-  prefix: number;
-  dhcp: AddressRange | null;
-  reserve: AddressRange;
-}
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
 export async function check({ config: file }: OptionsOf<'config check'>): Promise<number> {
@@ -46,7 +24,7 @@ export async function check({ config: file }: OptionsOf<'config check'>): Promis
 }
 
 /** @throws NethooksError with every problem of every container's file */
-function checkContainers(): void {
+export function checkContainers(): void {
   const directory = dirname(containerFile('-'));
   const names = filesIn(directory).flatMap((name) => (name.endsWith('.ini') ? [name.slice(0, -'.ini'.length)] : []));
   const problems = names.flatMap((name) => {
@@ -65,28 +43,17 @@ export async function show({ config, json }: OptionsOf<'config show'>): Promise<
 
 /** Writes the first configuration; an existing one in any format is left alone. */
 export async function init({ print }: OptionsOf<'config init'>): Promise<number> {
-  const existing = ['ini', 'json', 'yaml']
-    .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
-    .find((path) => readText(path) !== null);
+  const existing = existingConfig();
   if (existing && !print) {
     console.log(`${existing}: kept as it is`);
     return EXIT.ok;
   }
   if (!print) requireRoot('config init');
-  const links = await readLinks(execUntil(performance.now() + 10_000));
-  const octets = freeSubnet(links, readRoutes().routes);
-  if (octets === null) throw new NethooksError(`no free private /24 subnet found; write ${CONFIG_FILE} by hand`);
-  const address = `${octets}.1`;
-  const text = fill<FirstConfigView>(template, {
-    name: freeBridge(links),
-    address,
-    prefix: 24,
-    ...defaultRanges(address, 24),
-  });
+  const { text, subnet } = await firstConfig(execUntil(performance.now() + 10_000));
   if (print) console.log(text.trimEnd());
   else {
     writeAtomically(CONFIG_FILE, text);
-    console.log(`${CONFIG_FILE}: written, subnet ${octets}.0/24`);
+    console.log(`${CONFIG_FILE}: written, subnet ${subnet}`);
   }
   return EXIT.ok;
 }

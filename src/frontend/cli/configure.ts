@@ -11,7 +11,7 @@ import type { Step } from '../../model/step.ts';
 import { ownNames } from '../../plan/attachment/names.ts';
 import { noteAliases } from '../../store/aliases.ts';
 import { isAlive, readContainer } from '../../store/records.ts';
-import { type Applying, applySteps } from '../../system/apply.ts';
+import { type Applying, applySteps, invertFile } from '../../system/apply.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
@@ -141,8 +141,7 @@ async function carryOut(
   return outcome;
 }
 
-const inverted = (step: Step): Step =>
-  step.kind === 'file' ? { ...step, before: step.content, content: step.before } : step;
+const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
 
 /** What a running container keeps until it is started anew. */
 function atNextStart({ interfaces }: AttachmentRecord, { joining }: Pick<Configured, 'joining'>): string[] {

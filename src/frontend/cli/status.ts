@@ -32,10 +32,13 @@ function print({ networks, forwarding, resolver, upstreams, missing, warnings }:
   if (missing.length > 0) row('', '`nethooks up` brings it back');
 }
 
+/** One line about a network. */
+export const headline = ({ name, address, bridge, domain }: NetworkStatus): string =>
+  `${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`;
+
 function printNetwork(network: NetworkStatus): void {
-  const { name, address, domain, bridge, dnsmasq, uplinks, defaultDevice, masquerade, checksum, served, reserved } =
-    network;
-  console.log(`${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`);
+  const { dnsmasq, uplinks, defaultDevice, masquerade, checksum, served, reserved } = network;
+  console.log(headline(network));
   row(
     'uplinks',
     uplinks[0] === '*' ? `any (default route: ${defaultDevice ?? 'none'})` : uplinks.join(' ') || 'none is up',

@@ -72,6 +72,17 @@ export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record
   return { host, networks, ipForwardBefore, bridgesBefore, mangleMade, found };
 }
 
+/** What to remember while a plan is carried out: all that is up, or may be by then, and what there was before any of it. */
+export function recordDuring(before: HostRecord, after: HostRecord): HostRecord {
+  const going = before.networks.filter(({ name }) => !after.networks.some((network) => network.name === name));
+  const isUp = after.networks.length > 0;
+  return {
+    ...(isUp ? after : before),
+    networks: [...after.networks, ...going],
+    found: [...new Set([...before.found, ...after.found])],
+  };
+}
+
 /** Takes back what `up` wrote into files that outlive a reboot. */
 export function planFilesDown(facts: HostFacts): Step[] {
   const before = facts.files[SYSCTL_FILE] ?? null;
