@@ -44,7 +44,17 @@ export function resolve(data: unknown): Resolved {
     });
   const networks = sections.flatMap(([name, section]) => network(name, section, containers, faults) ?? []);
   faults.push(...clashes(networks));
-  return { host: { firewall: host.firewall, resolver: host.resolver }, containers, networks, faults };
+  return {
+    host: {
+      firewall: host.firewall,
+      resolver: host.resolver,
+      hooksAtOnce: host['hooks-at-once'],
+      hookTimeout: host['hook-timeout'],
+    },
+    containers,
+    networks,
+    faults,
+  };
 }
 
 function network(name: string, section: unknown, defaults: NameDefaults, faults: Fault[]): NetworkConfig | undefined {

@@ -49,11 +49,27 @@ const publishPorts = v.pipe(
   v.transform(([from, to]) => ({ from: from as number, to: to as number })),
 );
 
+const AT_ONCE = 'allowed: auto, or a number from 1 to 64';
+const atOnce = v.pipe(
+  matching((value) => value === 'auto' || /^[1-9]\d?$/.test(value), AT_ONCE),
+  v.transform((value) => (value === 'auto' ? value : Number(value))),
+  v.check((value) => value === 'auto' || value <= 64, AT_ONCE),
+);
+
+const TIMEOUT = 'allowed: a time from 2s to 5m';
+const hookTimeout = v.pipe(
+  matching((value) => /^\d+[sm]?$/.test(value), TIMEOUT),
+  v.transform((value) => Number.parseInt(value, 10) * (value.endsWith('m') ? SECONDS.m : 1)),
+  v.check((value) => value >= 2 && value <= 300, TIMEOUT),
+);
+
 export const hostSchema = v.strictObject({
   firewall: v.optional(choice(['auto', 'nftables'], ['iptables']), 'auto'),
   resolver: v.optional(choice(['auto', 'resolved', 'resolvconf', 'file', 'none'], ['networkmanager']), 'auto'),
   dns: v.optional(servers, []),
   ...nameKeys,
+  'hooks-at-once': v.optional(atOnce, 'auto'),
+  'hook-timeout': v.optional(hookTimeout, '5s'),
   'publish-ports': v.optional(publishPorts, '49153-65535'),
   'publish-address': v.optional(matching(isIPv4, "allowed: an IPv4 address of the host's, or 0.0.0.0"), '0.0.0.0'),
 });

@@ -1,10 +1,19 @@
 /** Looks at the host: everything a plan is made from. Reads only. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { NethooksError } from '../errors.ts';
 import type { NetworkConfig } from '../model/config.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
-import { DNSMASQ_RELOADS, LXC_DEFAULT_CONF, localnetNote, RUN, SYSCTL_FILE, UPSTREAMS } from '../model/paths.ts';
+import {
+  DNSMASQ_RELOADS,
+  HOOK_LIMITS,
+  LXC_DEFAULT_CONF,
+  localnetNote,
+  RUN,
+  SYSCTL_FILE,
+  UPSTREAMS,
+} from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
 import { livePolicies } from '../store/records.ts';
@@ -41,12 +50,13 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
     files: Object.fromEntries(
-      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS].map((path) => [path, readText(path)]),
+      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS, HOOK_LIMITS].map((path) => [path, readText(path)]),
     ),
     dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
+    processors: availableParallelism(),
     dnsmasqVersion: versionOf(exec, 'dnsmasq', '/usr/sbin/dnsmasq', /version (\S+)/),
   };
 }

@@ -9,6 +9,10 @@ export interface AddressRange {
 export interface HostConfig {
   firewall: 'auto' | 'nftables';
   resolver: 'auto' | 'resolved' | 'resolvconf' | 'file' | 'none';
+  /** How many hooks of containers work at the same time; the others wait for their turn. */
+  hooksAtOnce: number | 'auto';
+  /** Seconds that a hook may use no CPU before it is taken to hang, and ended. */
+  hookTimeout: number;
 }
 
 export interface NetworkConfig {

@@ -72,6 +72,8 @@ export interface HostFacts {
   resolver: ResolverFact;
   /** Servers the host itself asks, none of them ours. */
   upstreams: string[];
+  /** CPUs that programs may use. */
+  processors: number;
   /** null when LXC is not installed. */
   lxcVersion: string | null;
   /** null when it is not installed. */

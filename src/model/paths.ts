@@ -5,6 +5,8 @@ export const RUN = '/run/nethooks';
 /** The resolved configuration, for hooks. */
 export const CONFIG_CACHE = `${RUN}/config.json`;
 export const STATE = '/var/lib/nethooks';
+/** How many hooks work at once, and how long (s) one may do nothing: hooks/lxc/guard reads it, and has a slot beside it for each. */
+export const HOOK_LIMITS = `${RUN}/slots/limits`;
 /** There where dnsmasq is so old that it does not notice hosts files that go: hooks have to tell it then. */
 export const DNSMASQ_RELOADS = `${RUN}/dnsmasq-reloads`;
 /** What `nethooks setup` made and replaced (model/manifest.ts), and copies of what it replaced, each below its own path. */

@@ -42,6 +42,7 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   resolver: { kind: 'file', text: null, link: null, told: {} },
   upstreams: [],
   lxcVersion: null,
+  processors: 2,
   dnsmasqVersion: null,
   ...values,
 });

@@ -35,8 +35,12 @@ let executable: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'nethooks-shims-'));
   executable = join(directory, 'nethooks');
-  for (const [event, path] of Object.entries(SHIMS)) {
-    const text = readFileSync(join('hooks', SOURCES[event as Event]), 'utf8');
+  const sources: [path: string, source: string][] = Object.entries(SHIMS).map(([event, path]) => [
+    path,
+    SOURCES[event as Event],
+  ]);
+  for (const [path, source] of [...sources, ['lxc/guard', 'lxc/guard'] as const]) {
+    const text = readFileSync(join('hooks', source), 'utf8');
     const target = join(directory, path);
     mkdirSync(join(target, '..'), { recursive: true });
     writeFileSync(
@@ -47,7 +51,9 @@ beforeEach(() => {
         .replaceAll(HOST_RECORD, join(directory, 'record.json'))
         .replaceAll('/run/systemd', join(directory, 'systemd'))
         .replace('timeout -k 1 5', 'timeout -k 0.2 0.3')
-        .replace('sleep 5', 'sleep 0.3')
+        .replaceAll('/run/nethooks/slots', join(directory, 'slots'))
+        .replace('limit=5', 'limit=0.3')
+        .replace('rest 1', 'rest 0.1')
         .replace('sleep 1', 'sleep 0.2'),
     );
     chmodSync(target, 0o755);
@@ -169,10 +175,12 @@ it.each([
 ])('an executable that hangs and %s is ended, said so and logged', (_, script) => {
   standIn(script);
   for (const event of [...LXC.slice(1), 'if-up', 'if-post-down'] as Event[]) {
-    const { code, stderr } = run(event, { env: { ...INET, LXC_NAME: 'test' } });
+    const { code, stderr } = event.startsWith('if-') ? run(event, { env: INET }) : runInPipe(event, 'test');
     const subject = event.startsWith('if-') ? 'eth0' : 'test';
     // dash itself may add a word when timeout(1) had to kill.
-    expect(stderr.replace(/^Killed\n/, '')).toBe(`nethooks: ${event} ${subject}: ended, as it took more than 5 s\n`);
+    expect(stderr.replace(/^Killed\n/, '')).toBe(
+      `nethooks: ${event} ${subject}: ended, as it ${event.startsWith('if-') ? 'took more than 5 s' : 'did nothing for 0.3 s'}\n`,
+    );
     expect(code).toBe(0);
     expect(log().at(-1)).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:]{8}Z ${event} ${subject}: ended`));
   }
@@ -189,9 +197,9 @@ it.each([
     const { code, stderr } = runInPipe('start-host', 'test');
     expect({ code, stderr }).toEqual({
       code: status,
-      stderr: 'nethooks: start-host test: ended, as it took more than 5 s\n',
+      stderr: 'nethooks: start-host test: ended, as it did nothing for 0.3 s\n',
     });
-    expect(log()).toEqual([expect.stringMatching(/Z start-host test: ended, as it took more than 5 s$/)]);
+    expect(log()).toEqual([expect.stringMatching(/Z start-host test: ended, as it did nothing for 0.3 s$/)]);
   },
 );
 

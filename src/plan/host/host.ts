@@ -3,7 +3,7 @@ import sysctlTemplate from '../../../templates/sysctl.conf.mustache' with { type
 import type { HostConfig, NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import type { HostRecord } from '../../model/host-record.ts';
-import { SYSCTL_FILE } from '../../model/paths.ts';
+import { HOOK_LIMITS, SYSCTL_FILE } from '../../model/paths.ts';
 import type { Plan, Step } from '../../model/step.ts';
 import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
@@ -44,6 +44,7 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     only(planDnsmasq(networks, facts)),
+    only(planHookLimits(wish.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
     planResolver(wish.host, networks, facts, gone),
@@ -111,6 +112,14 @@ function planForwardingDown(facts: HostFacts, record: HostRecord, stale: Network
   const others = bridges(facts).some((name) => !known.includes(name));
   if (before === null || before === facts.ipForward || others) return [];
   return [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: before }];
+}
+
+/** For the hooks' shims: a few at once for each CPU, as each waits for programs and the kernel in between. */
+function planHookLimits({ hooksAtOnce, hookTimeout }: HostConfig, none: boolean, facts: HostFacts): Step[] {
+  const before = facts.files[HOOK_LIMITS] ?? null;
+  const slots = hooksAtOnce === 'auto' ? Math.max(2, 2 * facts.processors) : hooksAtOnce;
+  const content = none ? null : `${slots} ${hookTimeout}\n`;
+  return before === content ? [] : [{ kind: 'file', path: HOOK_LIMITS, before, content }];
 }
 
 const only = (steps: Step[]): Plan => ({ steps, warnings: [], refusals: [] });
