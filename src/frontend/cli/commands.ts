@@ -37,7 +37,7 @@ type Given<Option> =
         ? Choice
         : Option extends { value: string }
           ? string
-          : true)
+          : boolean)
   | (Option extends { negatable: true } ? false : never);
 
 type WithDefault<Options> = { [K in keyof Options]: Options[K] extends { default: string } ? K : never }[keyof Options];
