@@ -205,4 +205,34 @@ describeLab('CNI in corners', () => {
       }
     await expectClean();
   });
+
+  it('keys in any case do what they do in the stock bridge', async () => {
+    const looks = async (type: string) => {
+      const conf = {
+        cniversion: '0.4.0',
+        NAME: 'net',
+        type,
+        Bridge: 'cni7',
+        ISGATEWAY: false,
+        isgateway: true,
+        IsDefaultGateway: true,
+        mtu: null,
+        Ipam: { Type: 'host-local', Ranges: [[{ Subnet: '10.11.0.0/16', RangeStart: '10.11.0.40' }]] },
+        ARGS: { CNI: { IPs: ['10.11.0.44'], MAC: '02:00:00:00:0a:04' } },
+      };
+      const result = await mustCni(host, 'ADD', conf);
+      const route = await inNamespace(host, 'pod', ['ip', 'route']);
+      const gateway = await sh(host, 'ip -4 -br address show cni7');
+      await mustCni(host, 'CHECK', { ...conf, prevresult: result });
+      await mustCni(host, 'DEL', conf);
+      return { version: result.cniVersion, ips: result.ips, mac: result.interfaces.at(-1).mac, route, gateway };
+    };
+    const ours = await looks('nethooks');
+    expect(ours).toMatchObject({ version: '0.4.0', mac: '02:00:00:00:0a:04', ips: [{ address: '10.11.0.44/16' }] });
+    expect(ours.route).toContain('default via 10.11.0.1');
+    expect(ours.gateway).toContain('10.11.0.1/16');
+    await sh(host, 'ip link del cni7');
+    expect(await looks('bridge')).toEqual(ours);
+    await expectClean();
+  });
 });

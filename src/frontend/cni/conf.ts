@@ -67,7 +67,7 @@ const UNSUPPORTED = [
 export function parseConf(conf: Record<string, unknown>, args: Record<string, string>): Conf {
   const kind = kindOf(conf);
   for (const key of UNSUPPORTED)
-    if (conf[key] !== undefined && conf[key] !== false && conf[key] !== 0)
+    if (conf[key] !== undefined && conf[key] !== null && conf[key] !== false && conf[key] !== 0)
       throw new CniError(
         CODE.unsupported,
         `${key} is not supported by this version`,
@@ -119,7 +119,7 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
 function kindOf(conf: Record<string, unknown>): Kind {
   const named = /^nethooks-(bridge|ptp|macvlan|ipvlan|dns)$/.exec(String(conf.type))?.[1];
   if (named) return named as Kind;
-  const has = (key: string) => conf[key] !== undefined;
+  const has = (key: string) => conf[key] !== undefined && conf[key] !== null;
   if (has('network')) return 'network';
   if (conf.mode === 'ptp') return 'ptp';
   if (IPVLAN_MODES.includes(String(conf.mode))) return 'ipvlan';
@@ -158,8 +158,8 @@ function modeOf(kind: Kind, conf: Record<string, unknown>): string {
   throw wrong('mode', mode, allowed.join(', '));
 }
 
-function mtuOf({ mtu = 0 }: Record<string, unknown>): number | null {
-  if (mtu === 0) return null;
+function mtuOf({ mtu }: Record<string, unknown>): number | null {
+  if (mtu === 0 || mtu === undefined || mtu === null) return null;
   if (typeof mtu === 'number' && Number.isInteger(mtu) && mtu >= 68 && mtu <= 65535) return mtu;
   throw wrong('mtu', mtu, 'bytes from 68 to 65535');
 }
