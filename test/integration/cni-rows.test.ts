@@ -235,4 +235,52 @@ describeLab('CNI in corners', () => {
     expect(await looks('bridge')).toEqual(ours);
     await expectClean();
   });
+
+  const ipam = (ranges: object[], routes: object[] = []) => ({ type: 'host-local', ranges, routes });
+  const [A, B, C, D] = ['10.11.0.0/16', '10.12.0.0/16', 'fd00:22::/64', 'fd00:23::/64'].map((subnet) => [
+    { subnet },
+  ]) as [object, object, object, object];
+  const ANY = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }];
+  // The stock bridge sets no second IPv4 address, and its version 1.1.1 refuses a route that is there twice.
+  const DEFAULTS: [string, object, 'as stock' | 'stock refuses'][] = [
+    ['isDefaultGateway with two ranges', { isDefaultGateway: true, ipam: ipam([A, B]) }, 'stock refuses'],
+    [
+      'isDefaultGateway with two ranges of each family',
+      { isDefaultGateway: true, ipam: ipam([A, B, C, D]) },
+      'stock refuses',
+    ],
+    ['isDefaultGateway with two ranges of IPv6', { isDefaultGateway: true, ipam: ipam([A, C, D]) }, 'as stock'],
+    [
+      'isDefaultGateway, and a route of one family',
+      { isDefaultGateway: true, ipam: ipam([A, C], [{ dst: '0.0.0.0/0', gw: '10.11.0.9' }]) },
+      'as stock',
+    ],
+    ['isDefaultGateway, and routes', { isDefaultGateway: true, ipam: ipam([A, C], ANY) }, 'stock refuses'],
+    ['routes', { isGateway: false, ipam: ipam([A, B, C, D], ANY) }, 'as stock'],
+    ['routes of a pair', { kind: 'ptp', ipam: ipam([A, B, C, D], ANY) }, 'as stock'],
+    [
+      'routes that are there twice',
+      { ipam: ipam([A, C], [...ANY, { dst: '0.0.0.0/0', gw: '10.11.0.9' }, { dst: '0::/0' }]) },
+      'stock refuses',
+    ],
+  ];
+  it.each(DEFAULTS)(
+    'one default route of each family: %s',
+    async (_what, { kind = 'bridge', ...keys }: { kind?: string }, stock) => {
+      const routes = async (type: string) => {
+        const conf = { ...BRIDGE, ...keys, type, bridge: 'cni8' };
+        const prevResult = await mustCni(host, 'ADD', conf);
+        const shown = await sh(host, 'ip -n pod -4 route show default; ip -n pod -6 route show default');
+        if (type !== kind) silent(await callCni(host, 'CHECK', { ...conf, prevResult }));
+        await mustCni(host, 'DEL', conf);
+        await sh(host, 'ip link del cni8 2>/dev/null || true');
+        return [...shown.matchAll(/via (\S+)/g)].map(([, via]) => via as string);
+      };
+      const ours = await routes(`nethooks-${kind}`);
+      const ipv6 = JSON.stringify(keys).includes('fd00');
+      expect(ours.map((via) => (via.includes(':') ? 6 : 4))).toEqual(ipv6 ? [4, 6] : [4]);
+      if (stock === 'as stock') expect(await routes(kind)).toEqual(ours);
+      await expectClean();
+    },
+  );
 });

@@ -17,6 +17,7 @@ import type { Conf } from './conf.ts';
 import { del } from './del.ts';
 import { completeDhcp } from './dhcp.ts';
 import { CniError, CODE } from './error.ts';
+import { withGateways } from './gateways.ts';
 import { allocate, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
 import { ensureBridge, inside } from './links.ts';
 import { masquerade, unmasquerade } from './masquerade.ts';
@@ -34,7 +35,6 @@ import {
   makeInterface,
   removeInterface,
   type Wire,
-  withGateways,
 } from './wire.ts';
 
 export interface CniContext {

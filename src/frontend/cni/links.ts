@@ -1,6 +1,6 @@
 /** Makes and removes the interfaces of an attachment. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { isV6, subnetCidr } from '../../model/address.ts';
+import { isV6 } from '../../model/address.ts';
 import { type StackedWiring, stackedCommands, type VethWiring, vethCommands } from '../../plan/attachment/wiring.ts';
 import { type Exec, type ExecResult, failure } from '../../system/exec.ts';
 import type { Ip } from '../../system/ip.ts';
@@ -169,10 +169,4 @@ export function enableForwarding(addresses: readonly string[]): void {
     const path = `/proc/sys/net/${family}`;
     if (readFileSync(path, 'utf8').trim() !== '1') writeFileSync(path, '1\n');
   }
-}
-
-/** The address that a gateway has when nothing says which: the first of the subnet. */
-export function firstAddress(address: string): string {
-  const [base = ''] = subnetCidr(address).split('/');
-  return base.replace(/\d+$/, (last) => String(Number(last) + 1));
 }

@@ -1,5 +1,5 @@
 /** host-local's options (containernetworking/plugins, plugins/ipam/host-local/backend/allocator): which addresses it may give. Pure. */
-import { formatIp, type Ip, parseIp, subnetAround } from '../../model/address.ts';
+import { canonicalCidr, formatIp, type Ip, parseIp, subnetAround } from '../../model/address.ts';
 import { CniError, CODE } from './error.ts';
 import { isRecord, type Route } from './result.ts';
 
@@ -96,11 +96,11 @@ const overlap = (a: Range, b: Range): boolean =>
   ipOf(a.from).value <= ipOf(b.to).value &&
   ipOf(b.from).value <= ipOf(a.to).value;
 
-/** `routes` of an IPAM configuration go into the result as they are. */
+/** `routes` of an IPAM configuration go into the result as they are, their destinations as everybody writes them. */
 export function routesOf(ipam: Record<string, unknown>): Route[] {
   return sequence(ipam.routes).map((route) => {
     if (isRecord(route) && isSubnet(route.dst) && (route.gw === undefined || isAddress(route.gw)))
-      return route as unknown as Route;
+      return { ...(route as unknown as Route), dst: canonicalCidr(String(route.dst)) };
     throw wrong('routes', route, '{"dst": SUBNET} or {"dst": SUBNET, "gw": ADDRESS}');
   });
 }

@@ -13,7 +13,6 @@ import { CniError, CODE } from './error.ts';
 import {
   enableForwarding,
   ensureBridge,
-  firstAddress,
   inside,
   makeStacked,
   makeVeth,
@@ -23,7 +22,7 @@ import {
 } from './links.ts';
 import type { Entered } from './namespace.ts';
 import type { Request } from './request.ts';
-import { type Interface, isDefault, type Result } from './result.ts';
+import type { Interface, Result } from './result.ts';
 
 /** What the steps of one attachment share. */
 export interface Wire extends Entered {
@@ -120,19 +119,6 @@ export async function addressInterface(wire: Wire, addressed: Result, link: Show
   await inside(ip.inside, insideCommands(request.ifname, addressed.ips, addressed.routes, options));
   if (conf.kind === 'ptp' || (conf.kind === 'bridge' && conf.isGateway))
     enableForwarding(addressed.ips.map(({ address }) => address));
-}
-
-/** The addresses as they are used: with the gateway that a bridge or a pair implies, and the default route that was asked for. */
-export function withGateways(conf: Conf, result: Result): Result {
-  const implied = conf.kind === 'ptp' || (conf.kind === 'bridge' && conf.isGateway);
-  const ips = result.ips.map((ip) =>
-    implied && !ip.gateway && !isV6(ip.address) ? { ...ip, gateway: firstAddress(ip.address) } : ip,
-  );
-  if (!conf.isDefaultGateway || result.routes.some(isDefault)) return { ...result, ips };
-  const defaults = ips.flatMap(({ address, gateway }) =>
-    gateway ? [{ dst: isV6(address) ? '::/0' : '0.0.0.0/0', gw: gateway }] : [],
-  );
-  return { ...result, ips, routes: [...result.routes, ...defaults] };
 }
 
 /** As the stock plugins list them: bridge, host's end, container's end. */
