@@ -283,4 +283,44 @@ describeLab('CNI in corners', () => {
       await expectClean();
     },
   );
+
+  const NETWORK = { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br0' };
+  const V6_BRIDGE = { ...BRIDGE, ipam: { type: 'host-local', subnet: 'fd00:24::/64' } };
+  const UNUSABLE: [string, object, string][] = [
+    ['network', BRIDGE, '10.11.0.0'],
+    ['broadcast', BRIDGE, '10.11.255.255'],
+    ['network, of a network of nethooks.ini,', NETWORK, '10.0.0.0'],
+    ['broadcast, of a network of nethooks.ini,', NETWORK, '10.0.0.255'],
+    ['network, in IPv6,', V6_BRIDGE, 'fd00:24::'],
+  ];
+  it.each(UNUSABLE)('the %s address is refused when it is asked for', async (_what, conf, ip) => {
+    const calls: [object, string][] = [
+      [{}, `IP=${ip}`],
+      [{ runtimeConfig: { ips: [ip] } }, ''],
+      [{ args: { cni: { ips: [ip] } } }, ''],
+    ];
+    for (const [keys, args] of calls) {
+      const { code, json } = await callCni(host, 'ADD', { ...conf, ...keys }, { args });
+      expect(json?.msg).toBe(`failed to allocate all requested IPs: ${ip}`);
+      expect(code).toBe(1);
+      silent(await callCni(host, 'DEL', { ...conf, ...keys }, { args }));
+    }
+    await expectClean();
+  });
+
+  it('ranges over the network and broadcast addresses give out neither; IPv6 has no broadcast address', async () => {
+    const conf = {
+      ...BRIDGE,
+      bridge: 'cni3',
+      ipam: { type: 'host-local', subnet: '10.11.0.0/30', rangeStart: '10.11.0.0', rangeEnd: '10.11.0.3' },
+    };
+    expect(addressesOf(await mustCni(host, 'ADD', conf))).toEqual(['10.11.0.2/30']);
+    expect((await callCni(host, 'ADD', conf, { id: 'other' })).json.msg).toContain('no free address');
+    await mustCni(host, 'DEL', conf);
+    const last = 'fd00:24::ffff:ffff:ffff:ffff';
+    const asked = { ...V6_BRIDGE, bridge: 'cni2', runtimeConfig: { ips: [last] } };
+    expect(addressesOf(await mustCni(host, 'ADD', asked))).toEqual([`${last}/64`]);
+    await mustCni(host, 'DEL', asked);
+    await expectClean();
+  });
 });

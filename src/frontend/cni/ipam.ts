@@ -7,7 +7,7 @@ import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
 import { type Delegation, delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
-import { type HostLocal, inSubnet, parseHostLocal, type Range, routesOf } from './ranges.ts';
+import { type HostLocal, inSubnet, parseHostLocal, type Range, routesOf, wantedIn } from './ranges.ts';
 import type { Request } from './request.ts';
 import { EMPTY_RESULT, isRecord, type Result } from './result.ts';
 
@@ -116,18 +116,6 @@ function allocateElsewhere(exec: Exec, conf: Conf, delegation: Delegation): Allo
   }
   undo();
   throw new CniError(CODE.failed, 'IPAM plugin returned missing IP config');
-}
-
-/** For each range set the first requested address that it has; host-local wants all of them used. */
-function wantedIn(sets: readonly Range[][], wanted: readonly string[]): (string | undefined)[] {
-  const chosen = sets.map((ranges) => wanted.find((address) => ranges.some((range) => inSubnet(range, address))));
-  const left = wanted.filter((address) => !chosen.includes(address));
-  if (left.length === 0) return chosen;
-  throw new CniError(
-    CODE.config,
-    `failed to allocate all requested IPs: ${left.join(' ')}`,
-    'one address per range set',
-  );
 }
 
 function dnsFrom(path: string): Result['dns'] {
