@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { addNamespaces, type CniAnswer, callCni, cniState, inNamespace, installCni, mustCni } from '../lab/cni.ts';
-import { describeLab, installNethooks, labHost, sh } from '../lab/lab.ts';
+import { describeLab, installNethooks, labHost, sh, writeFile } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -323,4 +323,38 @@ describeLab('CNI in corners', () => {
     await mustCni(host, 'DEL', asked);
     await expectClean();
   });
+
+  const RESOLV_CONF =
+    'nameserver 192.0.2.53\ndomain corp.example\nsearch a.example b.example\nsearch c.example\noptions ndots:2 timeout:1\n';
+  const SAID: unknown[] = [
+    undefined,
+    {},
+    { domain: '' },
+    { nameservers: ['192.0.2.99'] },
+    { nameservers: [] },
+    { domain: 'x.example' },
+    { search: ['x.example'], options: ['rotate'] },
+  ];
+  it.each(['bridge', 'ptp', 'macvlan'])(
+    '%s: resolvConf and dns make what the stock plugin makes of them',
+    async (kind) => {
+      await writeFile(host, '/etc/containers.resolv.conf', RESOLV_CONF);
+      await writeFile(host, '/etc/search.resolv.conf', 'search only.example\n');
+      const dnsOf = async (type: string, dns: unknown, resolvConf?: string) => {
+        const subnet = kind === 'macvlan' ? { subnet: '192.0.2.0/24', rangeStart: '192.0.2.70' } : {};
+        const ipam = { ...BRIDGE.ipam, ...subnet, resolvConf };
+        const conf = { ...BRIDGE, type, bridge: 'cni9', master: kind === 'macvlan' ? 'eth0' : undefined, ipam, dns };
+        const result = await mustCni(host, 'ADD', conf);
+        await mustCni(host, 'DEL', conf);
+        return result.dns;
+      };
+      // Of the stock plugins 1.1.1 only ptp has the rule; bridge has got it since.
+      for (const dns of SAID)
+        for (const resolvConf of ['/etc/containers.resolv.conf', '/etc/search.resolv.conf'])
+          expect(await dnsOf(`nethooks-${kind}`, dns, resolvConf), JSON.stringify({ dns, resolvConf })).toEqual(
+            await dnsOf('ptp', dns, resolvConf),
+          );
+      await expectClean();
+    },
+  );
 });

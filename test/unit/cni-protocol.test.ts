@@ -264,7 +264,8 @@ describe('the kind', () => {
       wantedIps: ['10.0.0.7'],
       wantedMac: '02:00:00:00:00:aa',
       aliases: ['db'],
-      dns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
+      dns: null,
+      runtimeDns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
       publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
   });

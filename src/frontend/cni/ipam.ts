@@ -1,11 +1,11 @@
 /** Where a container's addresses come from: our store, which is host-local's, or another plugin. */
 import type { NetworkConfig } from '../../model/config.ts';
-import { parseResolvConf } from '../../model/resolv-conf.ts';
 import { type AddressStore, DEFAULT_DATA_DIR, releaseAddress, reserveAddress } from '../../store/address-store.ts';
 import type { Exec } from '../../system/exec.ts';
 import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
 import { type Delegation, delegate } from './delegate.ts';
+import { parseHostLocalDns } from './dns.ts';
 import { CniError, CODE } from './error.ts';
 import { type HostLocal, inSubnet, parseHostLocal, type Range, routesOf, wantedIn } from './ranges.ts';
 import type { Request } from './request.ts';
@@ -121,8 +121,7 @@ function allocateElsewhere(exec: Exec, conf: Conf, delegation: Delegation): Allo
 function dnsFrom(path: string): Result['dns'] {
   const text = readText(path);
   if (text === null) throw new CniError(CODE.config, `ipam.resolvConf: ${path} is not there`);
-  const { nameservers, search, options } = parseResolvConf(text);
-  return { nameservers, search, options };
+  return parseHostLocalDns(text);
 }
 
 /** Gives the addresses back; none is no error. */

@@ -10,6 +10,7 @@ import type { AttachmentRecord, Key } from '../../store/attachments.ts';
 import { reloadDnsmasq } from '../../system/dnsmasq.ts';
 import { ensureText, readText, removeFile } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
+import { dnsSaid, present } from './dns.ts';
 import type { Request } from './request.ts';
 import { type Dns, isDefault, type Result } from './result.ts';
 
@@ -76,8 +77,8 @@ export function networkOf(conf: Conf, networks: readonly NetworkConfig[], ips: R
 }
 
 /**
- * The result's `dns`: what the runtime or the configuration says, else what came with the addresses, else our network's, else the
- * host's own servers for whoever has a way to them. Never empty-handed without a reason: the runtime writes resolv.conf from it.
+ * The result's `dns`: what the runtime, the configuration or whoever manages the addresses says, else our network's, else the host's
+ * own servers for whoever has a way to them. Never empty-handed without a reason: the runtime writes resolv.conf from it.
  */
 export function dnsOf(
   conf: Conf,
@@ -85,8 +86,9 @@ export function dnsOf(
   network: NetworkConfig | null,
   networks: readonly NetworkConfig[],
 ): Dns {
-  const own = network ? ofNetwork(network) : {};
-  const dns: Dns = { ...own, ...present(result.dns), ...present(conf.dns) };
+  const said = dnsSaid(conf, result.dns);
+  if (said.complete) return said.dns;
+  const dns: Dns = { ...(network ? ofNetwork(network) : {}), ...said.dns };
   if (dns.nameservers || !result.routes.some(isDefault)) return dns;
   const servers = hostServers(networks);
   return servers.length > 0 ? { nameservers: servers, ...dns } : dns;
@@ -111,9 +113,4 @@ function hostServers(networks: readonly NetworkConfig[]): string[] {
         leases: [],
       });
   return servers.filter((server) => !server.startsWith('127.') && server !== '::1');
-}
-
-/** Without keys that say nothing. */
-function present(dns: Dns): Dns {
-  return Object.fromEntries(Object.entries(dns).filter(([, value]) => value !== undefined && value.length > 0));
 }
