@@ -55,7 +55,7 @@ export function makePolicy(
 ): MadePolicy {
   const first = attachments[0];
   if (!first) return { policy: null, fresh: [] };
-  const { published, fresh } = reservePorts(name, wantedPorts(wish), wish.publishPorts, remembered);
+  const { published, fresh } = reservePorts(name, wantedPorts(wish), wish.publishPorts, { remembered });
   const links = wish.link.flatMap(({ container, alias }) => {
     // First the note, then the look: whoever of the two starts last sees the other.
     watchChild(container, name, alias);

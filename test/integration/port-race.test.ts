@@ -13,7 +13,7 @@ const [, , directory, at, container, ...publish] = process.argv;
 const wanted = wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' });
 while (Date.now() < Number(at)); // all at once
 try {
-  const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, [], directory);
+  const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, { directory });
   console.log(published.map(({ hostPort }) => hostPort).join());
 } catch (error) {
   console.log('refused: ' + error.message);

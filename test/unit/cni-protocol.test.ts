@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseConf } from '../../src/frontend/cni/conf.ts';
+import { isConmon, isConmonOf } from '../../src/frontend/cni/conmon.ts';
 import { CniError, renderError } from '../../src/frontend/cni/error.ts';
 import { leftoverOf } from '../../src/frontend/cni/leftover.ts';
 import { parseHostLocal, wantedIn } from '../../src/frontend/cni/ranges.ts';
@@ -268,6 +269,18 @@ describe('the kind', () => {
       runtimeDns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
       publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
+  });
+});
+
+describe('a conmon', () => {
+  it("is a container's by the words that it was started with", () => {
+    const id = 'a'.repeat(64);
+    for (const words of [['-c', id], ['--cid', id], [`--cid=${id}`]])
+      expect(isConmon(['/usr/bin/conmon', '--api-version', '1', ...words, '-u', id], id)).toBe(true);
+    for (const line of [[], ['conmon'], ['conmon', '-u', id], ['conmon', '-c', `${id}b`], ['/bin/sleep', '-c', id]])
+      expect(isConmon(line, id)).toBe(false);
+    expect(isConmonOf(id)(process.pid)).toBe(false);
+    expect(isConmonOf(id)(2 ** 22 + 1)).toBe(false);
   });
 });
 

@@ -8,6 +8,7 @@ import { EPHEMERAL, type Wanted } from '../../plan/attachment/publish.ts';
 import { type AttachmentRecord, portHolder } from '../../store/attachments.ts';
 import { releasePorts, reservePorts } from '../../store/ports.ts';
 import type { CniContext } from './add.ts';
+import { isConmonOf } from './conmon.ts';
 import type { Result } from './result.ts';
 
 /**
@@ -23,7 +24,7 @@ export function openPorts(
 ): Policy | null {
   const own = ips.find(({ address }) => !isV6(address));
   if (!own) return null;
-  const { published, fresh } = reservePorts(portHolder(record), publish, EPHEMERAL);
+  const { published, fresh } = reservePorts(portHolder(record), publish, EPHEMERAL, { isOwn: isConmonOf(record.id) });
   const policy: Policy = {
     network: network.name,
     address: bare(own.address),
