@@ -48,6 +48,8 @@ export interface ConnectOptions {
   sweep: Retry;
   giveElsewhere?: GiveElsewhere;
   elsewhere?: Elsewhere | null;
+  /** Whether a process holds a busy host port for this very container, so that it is no conflict. */
+  isOwn?: (pid: number) => boolean;
   /** What a front end keeps in the record of what was made. */
   result?: (placed: Placed[], interfaces: Interface[], facts: AttachmentFacts) => unknown;
 }
@@ -59,7 +61,7 @@ export interface ConnectOptions {
 export async function connect(
   how: Applying,
   spec: AttachmentSpec,
-  { sweep, giveElsewhere, elsewhere = null, result }: ConnectOptions,
+  { sweep, giveElsewhere, elsewhere = null, result, isOwn }: ConnectOptions,
 ): Promise<AttachmentRecord> {
   const id = attachmentId(spec.owner);
   await clearFormer(how, spec, id, giveElsewhere);
@@ -120,12 +122,13 @@ interface Making {
   elsewhere: Elsewhere | null;
   retry: Retry;
   result: ConnectOptions['result'];
+  isOwn: ConnectOptions['isOwn'];
 }
 
 async function make(
   transaction: Transaction,
   spec: AttachmentSpec,
-  { id, by, kept, elsewhere, retry, result }: Making,
+  { id, by, kept, elsewhere, retry, result, isOwn }: Making,
 ): Promise<AttachmentRecord> {
   const { how } = transaction;
   const { exec, log } = how;
@@ -160,7 +163,7 @@ async function make(
 
   const interfaces = placed.map((one) => interfaceOf(spec, one));
   const links = takeLinks(transaction, spec, placesOf(interfaces), log);
-  const published = await takePorts(transaction, spec, kept?.publish ?? [], retry);
+  const published = await takePorts(transaction, spec, kept?.publish ?? [], retry, isOwn);
   const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
   const taken: Taken = { placed, published, links, granted };
   const facts = look(interfaces);

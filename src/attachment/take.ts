@@ -16,7 +16,7 @@ import type { Link, Published } from '../model/policy.ts';
 import { linkTo, type Place } from '../plan/attachment/link.ts';
 import { domainsOf } from '../plan/attachment/names.ts';
 import type { AddressSet, AttachmentSpec, InterfaceSpec, Placed } from '../plan/attachment/spec.ts';
-import { defaultRoutes } from '../plan/attachment/wiring.ts';
+import { withDefaultRoutes } from '../plan/attachment/wiring.ts';
 import { Exhausted, releaseAddress, reserveAddress } from '../store/addresses.ts';
 import { forgetParent, watchChild } from '../store/links.ts';
 import { releasePorts, reservePorts } from '../store/ports.ts';
@@ -70,9 +70,7 @@ export async function takeAddresses(
     if (!range) throw new NethooksError(`address ${address}: not in a subnet of ${store.network}`);
     ips.push({ address: `${address}/${range.prefix}`, gateway: range.gateway });
   }
-  const isDefault = ({ dst }: { dst: string }): boolean => /^(0\.0\.0\.0|::)\/0$/.test(dst);
-  const added = addressing.defaultRoute && !routes.some(isDefault) ? defaultRoutes(ips) : [];
-  return { spec, ips, routes: [...routes, ...added] };
+  return { spec, ips, routes: addressing.defaultRoute ? withDefaultRoutes(routes, ips) : routes };
 }
 
 const inSet = ({ ranges }: AddressSet, address: string): boolean =>
@@ -91,6 +89,7 @@ function giveFrom(store: AddressStore, id: string, ifname: string, addresses: re
 
 /**
  * Reserves the host ports that it publishes.
+ * @param isOwn whether a process holds a busy port for this very container
  * @throws NethooksError naming who has a port; none is reserved then
  */
 export async function takePorts(
@@ -98,10 +97,11 @@ export async function takePorts(
   spec: AttachmentSpec,
   remembered: readonly Published[],
   retry: Retry,
+  isOwn?: (pid: number) => boolean,
 ): Promise<Published[]> {
   const id = attachmentId(spec.owner);
   const { published, fresh } = await retrying(retry, () =>
-    reservePorts(id, spec.publish, spec.publishPorts, remembered),
+    reservePorts(id, spec.publish, spec.publishPorts, { remembered, ...(isOwn && { isOwn }) }),
   );
   if (fresh.length > 0) transaction.did('host ports', () => releasePorts(id, fresh));
   return published;

@@ -10,7 +10,7 @@ import type { Published } from '../model/policy.ts';
 import { each, type PortRange, type Protocol } from '../model/ports.ts';
 import { collide, showHostPort, type Wanted } from '../plan/attachment/publish.ts';
 import { filesIn } from '../system/files.ts';
-import { boundSockets, ownersOf, type Socket } from '../system/listeners.ts';
+import { boundSockets, type Owner, ownersOf, type Socket, showOwner as showProcess } from '../system/listeners.ts';
 import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
 import { sleep } from '../system/sleep.ts';
 import { Exhausted } from './addresses.ts';
@@ -34,24 +34,30 @@ export interface ReservedPorts {
   fresh: HostPort[];
 }
 
+export interface PortOptions {
+  /** What the container had published before: it gets the same ports again where they are free. */
+  remembered?: readonly Published[];
+  directory?: string;
+  /** Whether a process holds a busy port for this very container, so that it is no conflict. Asked only about busy ports. */
+  isOwn?: (pid: number) => boolean;
+}
+
 /** How often two who at the same moment reserved ports that exclude each other step back and try again. */
 const ATTEMPTS = 12;
 
 /**
  * Reserves a host port for each of `wanted`, all or none. A port that the container holds already stays its own.
  * @param range where ports that nobody chose come from
- * @param remembered what the container had published before: it gets the same ports again where they are free
  * @throws NethooksError naming who has a port: a container, or a process of the host
  */
 export function reservePorts(
   container: string,
   wanted: readonly Wanted[],
   range: PortRange,
-  remembered: readonly Published[] = [],
-  directory = PORTS_DIR,
+  { remembered = [], directory = PORTS_DIR, isOwn }: PortOptions = {},
 ): ReservedPorts {
   if (wanted.length === 0) return { published: [], fresh: [] };
-  const sockets = boundSockets(new Set(wanted.map(({ protocol }) => protocol)));
+  const sockets = new Sockets(new Set(wanted.map(({ protocol }) => protocol)), isOwn);
   for (let attempt = 1; ; attempt++) {
     const claims = new Claims(directory, container, sockets);
     try {
@@ -131,15 +137,49 @@ function hash(text: string): number {
   return value;
 }
 
+/** The host's sockets that take what comes to a port. */
+class Sockets {
+  private readonly all: Socket[];
+  private readonly isOwn: PortOptions['isOwn'];
+  private owners: Map<string, Owner[]> | undefined;
+
+  constructor(protocols: ReadonlySet<Protocol>, isOwn: PortOptions['isOwn']) {
+    this.all = boundSockets(protocols);
+    this.isOwn = isOwn;
+  }
+
+  /** One that keeps the port busy for somebody else than the container. */
+  busy({ protocol, hostAddress, hostPort }: HostPort): Socket | undefined {
+    return this.all.find(
+      (socket) =>
+        socket.port === hostPort &&
+        socket.protocol === protocol &&
+        (socket.address === '::' || collide(socket.address === '0.0.0.0' ? null : socket.address, hostAddress)) &&
+        !this.isContainers(socket),
+    );
+  }
+
+  /** The processes behind a socket: looked up once for all sockets, as that is dear, and only when a port is found busy. */
+  ownersOf({ inode }: Socket): Owner[] {
+    this.owners ??= ownersOf(new Set(this.all.map((socket) => socket.inode)));
+    return this.owners.get(inode) ?? [];
+  }
+
+  private isContainers(socket: Socket): boolean {
+    const { isOwn } = this;
+    return isOwn !== undefined && this.ownersOf(socket).some(({ pid }) => isOwn(pid));
+  }
+}
+
 /** What one container takes in one go. */
 class Claims {
   readonly fresh: HostPort[] = [];
   private readonly mine = new Map<string, HostPort[]>();
   private readonly directory: string;
   private readonly container: string;
-  private readonly sockets: Socket[];
+  private readonly sockets: Sockets;
 
-  constructor(directory: string, container: string, sockets: Socket[]) {
+  constructor(directory: string, container: string, sockets: Sockets) {
     this.directory = directory;
     this.container = container;
     this.sockets = sockets;
@@ -175,7 +215,7 @@ class Claims {
 
   private claim(port: HostPort, link: (name: string) => boolean): boolean {
     const own = this.mine.get(key(port)) ?? [];
-    if (own.some((other) => excludes(other, port)) || this.owner(port) || this.socket(port)) return false;
+    if (own.some((other) => excludes(other, port)) || this.owner(port) || this.sockets.busy(port)) return false;
     const held = holderAt(this.directory, port) === this.container;
     if (!held && !link(fileOf(port))) return false;
     const { protocol, hostAddress, hostPort } = port;
@@ -191,23 +231,14 @@ class Claims {
     return holders.find((holder) => holder !== null && holder !== this.container) ?? undefined;
   }
 
-  private socket({ protocol, hostAddress, hostPort }: HostPort): Socket | undefined {
-    return this.sockets.find(
-      (socket) =>
-        socket.port === hostPort &&
-        socket.protocol === protocol &&
-        (socket.address === '::' || collide(socket.address === '0.0.0.0' ? null : socket.address, hostAddress)),
-    );
-  }
-
   private refusal(one: Wanted, choices: number[]): Exhausted {
     const { text, protocol, hostAddress } = one;
     const [hostPort] = choices;
     if (one.hostPorts?.length !== 1 || hostPort === undefined)
       return new Exhausted(`${name(one)}: no host port is free of ${one.hostPorts ? text : 'the ephemeral range'}`);
     const port = { protocol, hostAddress, hostPort };
-    const socket = this.socket(port);
-    const process = socket && (ownersOf(new Set([socket.inode])).get(socket.inode) ?? 'an unknown process');
+    const socket = this.sockets.busy(port);
+    const process = socket && showProcess(this.sockets.ownersOf(socket));
     const container = this.owner(port) ?? holderAt(this.directory, port);
     const who = process ?? (container === null ? 'somebody else' : showOwner(container));
     return new Exhausted(`${name(one)}: host port ${show(port)} is in use by ${who}; allowed: a port that is free`);

@@ -1,5 +1,5 @@
 /** Who has which port of the host: the kernel's tables (proc(5)), and the processes behind them. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { toAddress } from '../model/address.ts';
 import type { Protocol } from '../model/ports.ts';
 import { readText } from './files.ts';
@@ -27,7 +27,7 @@ export function listeners(): Listener[] {
   const sockets = boundSockets(new Set(['udp', 'tcp'])).filter(({ port }) => DNS_AND_DHCP.includes(port));
   if (sockets.length === 0) return [];
   const owners = ownersOf(new Set(sockets.map((socket) => socket.inode)));
-  return sockets.map(({ inode, ...socket }) => ({ ...socket, owner: owners.get(inode) ?? 'an unknown process' }));
+  return sockets.map(({ inode, ...socket }) => ({ ...socket, owner: showOwner(owners.get(inode)) }));
 }
 
 /** Every socket of this network namespace that takes what comes to a port: TCP and SCTP listening, UDP bound. */
@@ -40,22 +40,46 @@ export function boundSockets(protocols: ReadonlySet<Protocol>): Socket[] {
   );
 }
 
+/** A process that has a socket open. */
+export interface Owner {
+  pid: number;
+  /** Of its program (proc(5), comm). */
+  name: string;
+}
+
 /** The processes that have sockets open, by the sockets' inodes. Reads every process's descriptors, so it takes a while. */
-export function ownersOf(inodes: ReadonlySet<string>): Map<string, string> {
-  const owners = new Map<string, string>();
+export function ownersOf(inodes: ReadonlySet<string>): Map<string, Owner[]> {
+  const owners = new Map<string, Owner[]>();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
-        if (inode && inodes.has(inode))
-          owners.set(inode, `${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (pid ${pid})`);
-      }
-    } catch {
-      // The process ended, or is not ours to look at.
-    }
+    const held = socketsOf(pid).filter((inode) => inodes.has(inode));
+    if (held.length === 0) continue;
+    const owner = { pid: Number(pid), name: readQuietly(`/proc/${pid}/comm`, readText)?.trim() ?? '?' };
+    for (const inode of new Set(held)) owners.set(inode, [...(owners.get(inode) ?? []), owner]);
   }
   return owners;
 }
+
+/** Inodes of a process's sockets. */
+function socketsOf(pid: string): string[] {
+  const descriptors = readQuietly(`/proc/${pid}/fd`, (path) => readdirSync(path)) ?? [];
+  return descriptors.flatMap((fd) => {
+    const target = readQuietly(`/proc/${pid}/fd/${fd}`, (path) => readlinkSync(path));
+    return /^socket:\[(\d+)\]$/.exec(target ?? '')?.[1] ?? [];
+  });
+}
+
+/** Null when the process or the descriptor has gone meanwhile, or is not ours to look at. */
+function readQuietly<T>(path: string, read: (path: string) => T): T | null {
+  try {
+    return read(path);
+  } catch {
+    return null;
+  }
+}
+
+/** One of them, in words. */
+export const showOwner = ([owner]: readonly Owner[] = []): string =>
+  owner ? `${owner.name} (pid ${owner.pid})` : 'an unknown process';
 
 function socket(protocol: Protocol, line: string): Socket[] {
   const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);

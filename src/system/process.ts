@@ -20,3 +20,12 @@ export function isAlive({ pid, started }: { pid: number; started?: string | null
   const now = startTime(pid);
   return now !== null && (started === undefined || started === null || now === started);
 }
+
+/** The words that the process was started with (proc(5), cmdline); none when there is no such process. */
+export function commandLine(pid: number): string[] {
+  try {
+    return (readText(`/proc/${pid}/cmdline`) ?? '').replace(/\0$/, '').split('\0');
+  } catch {
+    return []; // it ended while it was read (ESRCH)
+  }
+}

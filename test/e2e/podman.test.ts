@@ -128,6 +128,43 @@ describePodman('podman', () => {
     await eventually(async () => expect((await cniState(host)).replace(/^cni-podman9\n/m, '')).toBe(clean));
   });
 
+  it('reloads and reconnects the network of a container with published ports, which its conmon holds', async () => {
+    await start('server', ['--network', 'br0', '-p', '8082:80'], '/bin/httpd', '-f', '-p', '80', '-h', '/etc');
+    const url = 'http://192.0.2.2:8082/hostname';
+    const expectPublished = async () => {
+      for (const get of [host.run, host.internet])
+        expect(await get(['timeout', '3', 'busybox', 'wget', '-q', '-O', '-', url])).toMatchObject({ code: 0 });
+    };
+    expect(await sh(host, 'ss -Hltnp sport = :8082')).toContain('conmon');
+    await expectPublished();
+    await podman('network', 'reload', 'server');
+    await expectPublished();
+    await podman('network', 'disconnect', 'br0', 'server');
+    expect((await host.run(['timeout', '1', 'busybox', 'wget', '-q', '-O', '-', url])).code).not.toBe(0);
+    await podman('network', 'connect', 'br0', 'server');
+    await expectPublished();
+    // What its own conmon holds is nobody else's.
+    const other = [
+      'podman',
+      'run',
+      '--rm',
+      '--network',
+      'br0',
+      '-p',
+      '8082:80',
+      '--rootfs',
+      `${ROOTFS}:O`,
+      '/bin/true',
+    ];
+    const { code, stderr } = await host.run(other);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('8082');
+    await expectPublished();
+    await podman('rm', '-f', '-t', '0', 'server');
+    await eventually(async () => expect((await cniState(host)).replace(/^cni-podman9\n/m, '')).toBe(clean));
+    expect(await sh(host, 'ls /run/nethooks/ports')).toBe('');
+  });
+
   it('runs on a configuration for the stock bridge with another type, with stock plugins after it', async () => {
     await start('old', ['--network', 'dropin', '-p', '8081:80'], '/bin/httpd', '-f', '-p', '80', '-h', '/etc');
     await inside('old', '/bin/ping', '-c', '1', '-W', '2', '198.51.100.1');

@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { addNamespaces, type CniAnswer, callCni, cniState, inNamespace, installCni, mustCni } from '../lab/cni.ts';
-import { describeLab, installNethooks, labHost, sh } from '../lab/lab.ts';
+import { describeLab, installNethooks, labHost, sh, writeFile } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 let clean: string;
@@ -206,4 +206,156 @@ describeLab('CNI in corners', () => {
       }
     await expectClean();
   });
+
+  it('keys in any case do what they do in the stock bridge', async () => {
+    const looks = async (type: string) => {
+      const conf = {
+        cniversion: '0.4.0',
+        NAME: 'net',
+        type,
+        Bridge: 'cni7',
+        ISGATEWAY: false,
+        isgateway: true,
+        IsDefaultGateway: true,
+        mtu: null,
+        Ipam: { Type: 'host-local', Ranges: [[{ Subnet: '10.11.0.0/16', RangeStart: '10.11.0.40' }]] },
+        ARGS: { CNI: { IPs: ['10.11.0.44'], MAC: '02:00:00:00:0a:04' } },
+      };
+      const result = await mustCni(host, 'ADD', conf);
+      const route = await inNamespace(host, 'pod', ['ip', 'route']);
+      const gateway = await sh(host, 'ip -4 -br address show cni7');
+      await mustCni(host, 'CHECK', { ...conf, prevresult: result });
+      await mustCni(host, 'DEL', conf);
+      return { version: result.cniVersion, ips: result.ips, mac: result.interfaces.at(-1).mac, route, gateway };
+    };
+    const ours = await looks('nethooks');
+    expect(ours).toMatchObject({ version: '0.4.0', mac: '02:00:00:00:0a:04', ips: [{ address: '10.11.0.44/16' }] });
+    expect(ours.route).toContain('default via 10.11.0.1');
+    expect(ours.gateway).toContain('10.11.0.1/16');
+    await sh(host, 'ip link del cni7');
+    expect(await looks('bridge')).toEqual(ours);
+    await expectClean();
+  });
+
+  const ipam = (ranges: object[], routes: object[] = []) => ({ type: 'host-local', ranges, routes });
+  const [A, B, C, D] = ['10.11.0.0/16', '10.12.0.0/16', 'fd00:22::/64', 'fd00:23::/64'].map((subnet) => [
+    { subnet },
+  ]) as [object, object, object, object];
+  const ANY = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }];
+  // The stock bridge sets no second IPv4 address, and its version 1.1.1 refuses a route that is there twice.
+  const DEFAULTS: [string, object, 'as stock' | 'stock refuses'][] = [
+    ['isDefaultGateway with two ranges', { isDefaultGateway: true, ipam: ipam([A, B]) }, 'stock refuses'],
+    [
+      'isDefaultGateway with two ranges of each family',
+      { isDefaultGateway: true, ipam: ipam([A, B, C, D]) },
+      'stock refuses',
+    ],
+    ['isDefaultGateway with two ranges of IPv6', { isDefaultGateway: true, ipam: ipam([A, C, D]) }, 'as stock'],
+    [
+      'isDefaultGateway, and a route of one family',
+      { isDefaultGateway: true, ipam: ipam([A, C], [{ dst: '0.0.0.0/0', gw: '10.11.0.9' }]) },
+      'as stock',
+    ],
+    ['isDefaultGateway, and routes', { isDefaultGateway: true, ipam: ipam([A, C], ANY) }, 'stock refuses'],
+    ['routes', { isGateway: false, ipam: ipam([A, B, C, D], ANY) }, 'as stock'],
+    ['routes of a pair', { kind: 'ptp', ipam: ipam([A, B, C, D], ANY) }, 'as stock'],
+    [
+      'routes that are there twice',
+      { ipam: ipam([A, C], [...ANY, { dst: '0.0.0.0/0', gw: '10.11.0.9' }, { dst: '0::/0' }]) },
+      'stock refuses',
+    ],
+  ];
+  it.each(DEFAULTS)(
+    'one default route of each family: %s',
+    async (_what, { kind = 'bridge', ...keys }: { kind?: string }, stock) => {
+      const routes = async (type: string) => {
+        const conf = { ...BRIDGE, ...keys, type, bridge: 'cni8' };
+        const prevResult = await mustCni(host, 'ADD', conf);
+        const shown = await sh(host, 'ip -n pod -4 route show default; ip -n pod -6 route show default');
+        if (type !== kind) silent(await callCni(host, 'CHECK', { ...conf, prevResult }));
+        await mustCni(host, 'DEL', conf);
+        await sh(host, 'ip link del cni8 2>/dev/null || true');
+        return [...shown.matchAll(/via (\S+)/g)].map(([, via]) => via as string);
+      };
+      const ours = await routes(`nethooks-${kind}`);
+      const ipv6 = JSON.stringify(keys).includes('fd00');
+      expect(ours.map((via) => (via.includes(':') ? 6 : 4))).toEqual(ipv6 ? [4, 6] : [4]);
+      if (stock === 'as stock') expect(await routes(kind)).toEqual(ours);
+      await expectClean();
+    },
+  );
+
+  const NETWORK = { cniVersion: '1.0.0', name: 'net', type: 'nethooks', network: 'br0' };
+  const V6_BRIDGE = { ...BRIDGE, ipam: { type: 'host-local', subnet: 'fd00:24::/64' } };
+  const UNUSABLE: [string, object, string][] = [
+    ['network', BRIDGE, '10.11.0.0'],
+    ['broadcast', BRIDGE, '10.11.255.255'],
+    ['network, of a network of nethooks.ini,', NETWORK, '10.0.0.0'],
+    ['broadcast, of a network of nethooks.ini,', NETWORK, '10.0.0.255'],
+    ['network, in IPv6,', V6_BRIDGE, 'fd00:24::'],
+  ];
+  it.each(UNUSABLE)('the %s address is refused when it is asked for', async (_what, conf, ip) => {
+    const calls: [object, string][] = [
+      [{}, `IP=${ip}`],
+      [{ runtimeConfig: { ips: [ip] } }, ''],
+      [{ args: { cni: { ips: [ip] } } }, ''],
+    ];
+    for (const [keys, args] of calls) {
+      const { code, json } = await callCni(host, 'ADD', { ...conf, ...keys }, { args });
+      expect(json?.msg).toBe(`failed to allocate all requested IPs: ${ip}`);
+      expect(code).toBe(1);
+      silent(await callCni(host, 'DEL', { ...conf, ...keys }, { args }));
+    }
+    await expectClean();
+  });
+
+  it('ranges over the network and broadcast addresses give out neither; IPv6 has no broadcast address', async () => {
+    const conf = {
+      ...BRIDGE,
+      bridge: 'cni3',
+      ipam: { type: 'host-local', subnet: '10.11.0.0/30', rangeStart: '10.11.0.0', rangeEnd: '10.11.0.3' },
+    };
+    expect(addressesOf(await mustCni(host, 'ADD', conf))).toEqual(['10.11.0.2/30']);
+    expect((await callCni(host, 'ADD', conf, { id: 'other' })).json.msg).toContain('no free address');
+    await mustCni(host, 'DEL', conf);
+    const last = 'fd00:24::ffff:ffff:ffff:ffff';
+    const asked = { ...V6_BRIDGE, bridge: 'cni2', runtimeConfig: { ips: [last] } };
+    expect(addressesOf(await mustCni(host, 'ADD', asked))).toEqual([`${last}/64`]);
+    await mustCni(host, 'DEL', asked);
+    await expectClean();
+  });
+
+  const RESOLV_CONF =
+    'nameserver 192.0.2.53\ndomain corp.example\nsearch a.example b.example\nsearch c.example\noptions ndots:2 timeout:1\n';
+  const SAID: unknown[] = [
+    undefined,
+    {},
+    { domain: '' },
+    { nameservers: ['192.0.2.99'] },
+    { nameservers: [] },
+    { domain: 'x.example' },
+    { search: ['x.example'], options: ['rotate'] },
+  ];
+  it.each(['bridge', 'ptp', 'macvlan'])(
+    '%s: resolvConf and dns make what the stock plugin makes of them',
+    async (kind) => {
+      await writeFile(host, '/etc/containers.resolv.conf', RESOLV_CONF);
+      await writeFile(host, '/etc/search.resolv.conf', 'search only.example\n');
+      const dnsOf = async (type: string, dns: unknown, resolvConf?: string) => {
+        const subnet = kind === 'macvlan' ? { subnet: '192.0.2.0/24', rangeStart: '192.0.2.70' } : {};
+        const ipam = { ...BRIDGE.ipam, ...subnet, resolvConf };
+        const conf = { ...BRIDGE, type, bridge: 'cni9', master: kind === 'macvlan' ? 'eth0' : undefined, ipam, dns };
+        const result = await mustCni(host, 'ADD', conf);
+        await mustCni(host, 'DEL', conf);
+        return result.dns;
+      };
+      // Of the stock plugins 1.1.1 only ptp has the rule; bridge has got it since.
+      for (const dns of SAID)
+        for (const resolvConf of ['/etc/containers.resolv.conf', '/etc/search.resolv.conf'])
+          expect(await dnsOf(`nethooks-${kind}`, dns, resolvConf), JSON.stringify({ dns, resolvConf })).toEqual(
+            await dnsOf('ptp', dns, resolvConf),
+          );
+      await expectClean();
+    },
+  );
 });

@@ -15,7 +15,7 @@ const wanted = wantedPorts({ publish: publish.map(parsePortSpec), expose: [], pu
 process.stdout.write('ready\\n');
 readFileSync(0); // until all of them are ready
 try {
-  const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, [], directory);
+  const { published } = reservePorts(container, wanted, { from: 24000, to: 24015 }, { directory });
   console.log(published.map(({ hostPort }) => hostPort).join());
 } catch (error) {
   console.log('refused: ' + error.message);

@@ -230,6 +230,24 @@ describe('net.d', () => {
     ['a version that rkt does not know', { cniVersion: '1.0.0', type: 'bridge' }, /up to 0\.2\.0/],
     ['a bad subnet', { type: 'nethooks-ptp', ipam: { type: 'host-local', subnet: '10.0.0.1/16' } }, /no host bits/],
   ];
+  it('reads keys in any case where the runtimes and plugins do', () => {
+    const plugin = { Type: 'nethooks-ptp', Ipam: { TYPE: 'host-local', Subnet: '10.9.0.0/24' } };
+    const files = [
+      { file: 'a.conf', text: JSON.stringify({ Name: 'x', ...plugin }) },
+      { file: 'b.conflist', text: JSON.stringify({ cniVersion: '1.0.0', name: 'y', plugins: [plugin] }) },
+    ];
+    for (const file of files)
+      expect(readEntries('cni', [file], facts)[0]).toMatchObject({
+        kind: 'ptp',
+        addresses: '10.9.0.0/24',
+        problems: [],
+      });
+    expect(readEntries('cni', files, facts).map(({ name, types }) => [name, ...types])).toEqual([
+      ['x', 'nethooks-ptp'],
+      ['y', 'nethooks-ptp'],
+    ]);
+  });
+
   it.each(table)('says %s', (_what, conf, message) => {
     const [entry] = readEntries('rkt', [{ file: 'a.conf', text: JSON.stringify({ name: 'x', ...conf }) }], facts);
     expect(entry?.problems.join('\n')).toMatch(message);

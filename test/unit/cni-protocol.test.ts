@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { parseConf } from '../../src/frontend/cni/conf.ts';
+import { isConmon, isConmonOf } from '../../src/frontend/cni/conmon.ts';
 import { CniError, renderError } from '../../src/frontend/cni/error.ts';
 import { leftoverOf } from '../../src/frontend/cni/leftover.ts';
-import { parseHostLocal } from '../../src/frontend/cni/ranges.ts';
+import { parseHostLocal, wantedIn } from '../../src/frontend/cni/ranges.ts';
 import { parseArgs, parseCommand, parseRequest, validAttachments } from '../../src/frontend/cni/request.ts';
 import { parseResult, type Result, renderResult } from '../../src/frontend/cni/result.ts';
 import { VERSIONS, versionReport } from '../../src/frontend/cni/versions.ts';
@@ -264,9 +265,22 @@ describe('the kind', () => {
       wantedIps: ['10.0.0.7'],
       wantedMac: '02:00:00:00:00:aa',
       aliases: ['db'],
-      dns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
+      dns: null,
+      runtimeDns: { nameservers: ['10.0.0.3'], search: ['x'], options: ['ndots:1'] },
       publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: [8080], containerPort: 80, text: '8080:80/tcp' }],
     });
+  });
+});
+
+describe('a conmon', () => {
+  it("is a container's by the words that it was started with", () => {
+    const id = 'a'.repeat(64);
+    for (const words of [['-c', id], ['--cid', id], [`--cid=${id}`]])
+      expect(isConmon(['/usr/bin/conmon', '--api-version', '1', ...words, '-u', id], id)).toBe(true);
+    for (const line of [[], ['conmon'], ['conmon', '-u', id], ['conmon', '-c', `${id}b`], ['/bin/sleep', '-c', id]])
+      expect(isConmon(line, id)).toBe(false);
+    expect(isConmonOf(id)(process.pid)).toBe(false);
+    expect(isConmonOf(id)(2 ** 22 + 1)).toBe(false);
   });
 });
 
@@ -337,6 +351,34 @@ describe("host-local's options", () => {
         undefined,
       ).sets,
     ).toEqual([[{ prefix: 24, from: '10.1.2.9', to: '10.1.2.20', gateway: '10.1.2.254' }]]);
+  });
+
+  it('leave the network and the broadcast address out, also of ranges that reach over them', () => {
+    const bounds = (ipam: Record<string, unknown>) =>
+      parseHostLocal(ipam, undefined).sets.map(([set]) => [set?.from, set?.to])[0];
+    expect(bounds({ subnet: '10.1.0.0/24', rangeStart: '10.1.0.0', rangeEnd: '10.1.0.255' })).toEqual([
+      '10.1.0.1',
+      '10.1.0.254',
+    ]);
+    expect(bounds({ subnet: 'fd00::/120', rangeStart: 'fd00::', rangeEnd: 'fd00::ff' })).toEqual([
+      'fd00::1',
+      'fd00::ff',
+    ]);
+    const only = { subnet: '10.1.0.0/24', rangeStart: '10.1.0.255', rangeEnd: '10.1.0.255' };
+    expect(failureOf(() => bounds(only))[0]).toBe(7);
+  });
+
+  it('find each address that is asked for a range set, or refuse it', () => {
+    const { sets } = parseHostLocal(
+      { ranges: [[{ subnet: '10.1.0.0/24', rangeEnd: '10.1.0.99' }], [{ subnet: 'fd00::/64' }]] },
+      undefined,
+    );
+    expect(wantedIn(sets, [])).toEqual([undefined, undefined]);
+    expect(wantedIn(sets, ['fd00::5', '10.1.0.200'])).toEqual(['10.1.0.200', 'fd00::5']);
+    expect(wantedIn(sets, ['fd00::ffff:ffff:ffff:ffff'])).toEqual([undefined, 'fd00::ffff:ffff:ffff:ffff']);
+    for (const bad of ['10.1.0.0', '10.1.0.255', 'fd00::', '10.2.0.5', 'fd01::5'])
+      expect(failureOf(() => wantedIn(sets, [bad]))).toEqual([7, `failed to allocate all requested IPs: ${bad}`]);
+    expect(failureOf(() => wantedIn(sets, ['10.1.0.5', '10.1.0.6']))[1]).toContain('10.1.0.6');
   });
 
   it('name sets: those of the runtime, the subnet, then the ranges', () => {

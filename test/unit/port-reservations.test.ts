@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parsePortSpec } from '../../src/model/ports.ts';
 import { wantedPorts } from '../../src/plan/attachment/publish.ts';
-import { listPorts, releasePorts, reservePorts } from '../../src/store/ports.ts';
+import { listPorts, type PortOptions, releasePorts, reservePorts } from '../../src/store/ports.ts';
 import { isAlive, startTime } from '../../src/system/process.ts';
 
 /** How much is asked of the file system: one for each call, and one for each entry of a directory that is listed. */
@@ -34,15 +34,25 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 /** Ports that nothing on this machine is likely to have. */
 const RANGE = { from: 21_000, to: 21_009 };
-const reserve = (container: string, publish: string[], remembered: Parameters<typeof reservePorts>[3] = []) =>
+const reserve = (container: string, publish: string[], options: PortOptions = {}) =>
   reservePorts(
     container,
     wantedPorts({ publish: publish.map(parsePortSpec), expose: [], publishAll: false, publishAddress: '0.0.0.0' }),
     RANGE,
-    remembered,
-    directory,
+    { directory, ...options },
   );
 const ports = (container: string, publish: string[]) => reserve(container, publish).published.map((p) => p.hostPort);
+
+/** Runs `use` while this process listens on a port of 127.0.0.1. */
+async function listening(use: (port: number) => Promise<void>): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    await use((server.address() as { port: number }).port);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
 
 describe('host ports', () => {
   it('are one file each, and the same for who has them already', () => {
@@ -101,23 +111,34 @@ describe('host ports', () => {
     expect(reserve('lxc/web', ['80', '81']).published).toEqual(first.published);
     releasePorts('lxc/web', first.published, directory);
     const elsewhere = first.published.map((one, index) => ({ ...one, hostPort: 21_004 + index }));
-    expect(reserve('lxc/web', ['80', '81'], elsewhere).published).toEqual(elsewhere);
+    expect(reserve('lxc/web', ['80', '81'], { remembered: elsewhere }).published).toEqual(elsewhere);
   });
 
   it('in use by a process are refused, naming it', async () => {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as { port: number };
-    try {
+    await listening(async (port) => {
       expect(() => reserve('lxc/web', [`${port}:80`])).toThrow(
         new RegExp(`host port 0\\.0\\.0\\.0:${port}/tcp is in use by \\S.*\\(pid ${process.pid}\\)`),
       );
       expect(() => reserve('lxc/web', [`127.0.0.1:${port}:80`])).toThrow(`pid ${process.pid}`);
       expect(ports('lxc/web', [`127.0.0.2:${port}:80`, `${port}:80/udp`])).toEqual([port, port]);
       expect(ports('lxc/db', [`${port}-65535:80`])[0]).not.toBe(port);
-    } finally {
-      await new Promise((resolve) => server.close(resolve));
-    }
+    });
+  });
+
+  it("in use by the container's own runtime are no conflict; another container's are", async () => {
+    await listening(async (port) => {
+      const asked: number[] = [];
+      const isOwn = (pid: number) => {
+        asked.push(pid);
+        return pid === process.pid;
+      };
+      expect(reserve('lxc/web', ['21080:80'], { isOwn }).published).toHaveLength(1);
+      expect(asked).toEqual([]); // nothing is busy, nobody is looked for
+      expect(reserve('lxc/web', [`${port}:80`], { isOwn }).published).toMatchObject([{ hostPort: port }]);
+      expect(asked).toContain(process.pid);
+      expect(() => reserve('lxc/db', [`${port}:80`], { isOwn })).toThrow('in use by container web');
+      expect(() => reserve('lxc/web', [`${port}:80`], { isOwn: () => false })).toThrow(`(pid ${process.pid})`);
+    });
   });
 
   it('cost as much each, whether they are few or a thousand with another thousand beside them', () => {

@@ -12,6 +12,7 @@ import type { Exec } from '../../system/exec.ts';
 import { readRoutes } from '../../system/routes.ts';
 import { sweepOnce } from '../sweep.ts';
 import type { Conf } from './conf.ts';
+import { isConmonOf } from './conmon.ts';
 import { completeDhcp } from './dhcp.ts';
 import { askPlugin, giveElsewhere } from './elsewhere.ts';
 import { CniError, CODE } from './error.ts';
@@ -68,6 +69,7 @@ async function connectContainer(how: Applying, request: Request, conf: Conf, own
   const record = await connect(how, spec, {
     sweep: () => sweepOnce(how),
     giveElsewhere,
+    isOwn: isConmonOf(request.containerId),
     elsewhere: asked,
     result: ([placed], [first], facts): Result => {
       if (!placed || !first) return { interfaces: [], ips: [], routes: [], dns: {} };

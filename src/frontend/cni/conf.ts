@@ -1,10 +1,11 @@
 /** The network configuration: which of the stock plugins it would be for, and its keys, checked. Pure. */
 import { isInterfaceName, isSafeName } from '../../model/names.ts';
 import type { Wanted } from '../../plan/attachment/publish.ts';
+import { present } from './dns.ts';
 import { CniError, CODE } from './error.ts';
 import { strings, text, wrong } from './fields.ts';
 import { type Dns, isRecord, parseResult, type Result } from './result.ts';
-import { aliasesOf, mappings, runtimeDns, some, wantedIps, wantedMac } from './runtime.ts';
+import { aliasesOf, mappings, runtimeDns, wantedIps, wantedMac } from './runtime.ts';
 
 /**
  * `network`: a network of nethooks.ini. `bridge`, `ptp`, `macvlan`, `ipvlan`: what the stock plugin of that name does. `dns`: only
@@ -31,7 +32,10 @@ export interface Conf {
   mtu: number | null;
   /** Null without addresses. `text` of the whole configuration is what a delegated plugin gets. */
   ipam: Record<string, unknown> | null;
-  dns: Dns;
+  /** What the configuration says about name servers; null for nothing. */
+  dns: Dns | null;
+  /** What the runtime says. */
+  runtimeDns: Dns;
   /** For `dns`: whether to write a resolv.conf that the runtime does not write. */
   resolvConf: boolean;
   /** For `dns`: the domain of the names; null for the network's. */
@@ -67,7 +71,7 @@ const UNSUPPORTED = [
 export function parseConf(conf: Record<string, unknown>, args: Record<string, string>): Conf {
   const kind = kindOf(conf);
   for (const key of UNSUPPORTED)
-    if (conf[key] !== undefined && conf[key] !== false && conf[key] !== 0)
+    if (conf[key] !== undefined && conf[key] !== null && conf[key] !== false && conf[key] !== 0)
       throw new CniError(
         CODE.unsupported,
         `${key} is not supported by this version`,
@@ -98,7 +102,8 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
     mode: modeOf(kind, conf),
     mtu: mtuOf(conf),
     ipam,
-    dns: { ...dnsOf(conf), ...runtimeDns(runtime) },
+    dns: dnsOf(conf),
+    runtimeDns: runtimeDns(runtime),
     resolvConf: kind === 'dns' && flag(conf, 'resolvConf'),
     domain: text(conf, 'domain'),
     prevResult: conf.prevResult === undefined || conf.prevResult === null ? null : parseResult(conf.prevResult),
@@ -119,7 +124,7 @@ export function parseConf(conf: Record<string, unknown>, args: Record<string, st
 function kindOf(conf: Record<string, unknown>): Kind {
   const named = /^nethooks-(bridge|ptp|macvlan|ipvlan|dns)$/.exec(String(conf.type))?.[1];
   if (named) return named as Kind;
-  const has = (key: string) => conf[key] !== undefined;
+  const has = (key: string) => conf[key] !== undefined && conf[key] !== null;
   if (has('network')) return 'network';
   if (conf.mode === 'ptp') return 'ptp';
   if (IPVLAN_MODES.includes(String(conf.mode))) return 'ipvlan';
@@ -158,20 +163,23 @@ function modeOf(kind: Kind, conf: Record<string, unknown>): string {
   throw wrong('mode', mode, allowed.join(', '));
 }
 
-function mtuOf({ mtu = 0 }: Record<string, unknown>): number | null {
-  if (mtu === 0) return null;
+function mtuOf({ mtu }: Record<string, unknown>): number | null {
+  if (mtu === 0 || mtu === undefined || mtu === null) return null;
   if (typeof mtu === 'number' && Number.isInteger(mtu) && mtu >= 68 && mtu <= 65535) return mtu;
   throw wrong('mtu', mtu, 'bytes from 68 to 65535');
 }
 
-function dnsOf(conf: Record<string, unknown>): Dns {
+/** An empty list says something, as in the stock plugins (dnsConfSet); null and an empty domain do not. */
+function dnsOf(conf: Record<string, unknown>): Dns | null {
   const dns = conf.dns === undefined || conf.dns === null ? {} : record(conf, 'dns');
-  return {
-    ...some('nameservers', strings(dns, 'nameservers')),
-    ...(text(dns, 'domain') ? { domain: text(dns, 'domain') as string } : {}),
-    ...some('search', strings(dns, 'search')),
-    ...some('options', strings(dns, 'options')),
-  };
+  const domain = text(dns, 'domain');
+  const lists = ['nameservers', 'search', 'options'] as const;
+  const given = lists.filter((key) => dns[key] !== undefined && dns[key] !== null);
+  if (given.length === 0 && domain === null) return null;
+  return present({
+    ...Object.fromEntries(given.map((key) => [key, strings(dns, key)])),
+    ...(domain === null ? {} : { domain }),
+  });
 }
 
 /** A name of an interface, or of a network, which is its bridge's. */

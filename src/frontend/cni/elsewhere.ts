@@ -8,9 +8,9 @@ import type { Exec } from '../../system/exec.ts';
 import type { Conf } from './conf.ts';
 import { type Delegation, delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
+import { withGateways } from './gateways.ts';
 import { routesOf } from './ranges.ts';
 import { EMPTY_RESULT, type Result } from './result.ts';
-import { withGateways } from './spec.ts';
 
 /** What a plugin has answered. */
 export interface Answered extends Elsewhere {

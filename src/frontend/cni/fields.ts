@@ -1,6 +1,10 @@
 /** Fields of JSON objects that somebody else wrote. Pure. */
 import { CniError, CODE } from './error.ts';
 
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** A string; null when there is none, or an empty one. Throws CniError (config) for anything else. */
 export function text(holder: Record<string, unknown>, key: string): string | null {
   const value = holder[key];

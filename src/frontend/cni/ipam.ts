@@ -1,11 +1,11 @@
 /** Where a container's addresses come from: our store, which is host-local's, or another plugin. */
 import type { AddressStore } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
-import { parseResolvConf } from '../../model/resolv-conf.ts';
 import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
 import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
 import type { Delegation } from './delegate.ts';
+import { parseHostLocalDns } from './dns.ts';
 import { CniError, CODE } from './error.ts';
 import { type HostLocal, parseHostLocal } from './ranges.ts';
 import type { Request } from './request.ts';
@@ -60,6 +60,5 @@ export const delegationOf = (request: Request, type: string): Delegation => {
 export function dnsFrom(path: string): Result['dns'] {
   const text = readText(path);
   if (text === null) throw new CniError(CODE.config, `ipam.resolvConf: ${path} is not there`);
-  const { nameservers, search, options } = parseResolvConf(text);
-  return { nameservers, search, options };
+  return parseHostLocalDns(text);
 }

@@ -6,6 +6,7 @@ import { RESOLV_CONF, UPSTREAMS } from '../../model/paths.ts';
 import { parseResolvConf, upstreams } from '../../model/resolv-conf.ts';
 import { readText } from '../../system/files.ts';
 import type { Conf } from './conf.ts';
+import { dnsSaid, present } from './dns.ts';
 import type { Request } from './request.ts';
 import { type Dns, isDefault, type Result } from './result.ts';
 
@@ -37,8 +38,8 @@ export function networkOf(conf: Conf, networks: readonly NetworkConfig[], ips: R
 }
 
 /**
- * The result's `dns`: what the runtime or the configuration says, else what came with the addresses, else our network's, else the
- * host's own servers for whoever has a way to them. Never empty-handed without a reason: the runtime writes resolv.conf from it.
+ * The result's `dns`: what the runtime, the configuration or whoever manages the addresses says, else our network's, else the host's
+ * own servers for whoever has a way to them. Never empty-handed without a reason: the runtime writes resolv.conf from it.
  */
 export function dnsOf(
   conf: Conf,
@@ -46,8 +47,9 @@ export function dnsOf(
   network: NetworkConfig | null,
   networks: readonly NetworkConfig[],
 ): Dns {
-  const own = network ? ofNetwork(network) : {};
-  const dns: Dns = { ...own, ...present(result.dns), ...present(conf.dns) };
+  const said = dnsSaid(conf, result.dns);
+  if (said.complete) return said.dns;
+  const dns: Dns = { ...(network ? ofNetwork(network) : {}), ...said.dns };
   if (dns.nameservers || !result.routes.some(isDefault)) return dns;
   const servers = hostServers(networks);
   return servers.length > 0 ? { nameservers: servers, ...dns } : dns;
@@ -72,9 +74,4 @@ function hostServers(networks: readonly NetworkConfig[]): string[] {
         leases: [],
       });
   return servers.filter((server) => !server.startsWith('127.') && server !== '::1');
-}
-
-/** Without keys that say nothing. */
-function present(dns: Dns): Dns {
-  return Object.fromEntries(Object.entries(dns).filter(([, value]) => value !== undefined && value.length > 0));
 }

@@ -10,6 +10,7 @@ import { overlaps } from '../../model/address.ts';
 import { isSafeName } from '../../model/names.ts';
 import { fill } from '../../plan/template.ts';
 import { type Conf, parseConf } from './conf.ts';
+import { canonicalConf } from './keys.ts';
 import { parseHostLocal } from './ranges.ts';
 import { isRecord } from './result.ts';
 import { atLeast, isVersion, OLDEST } from './versions.ts';
@@ -111,14 +112,16 @@ export function readEntries(runtime: Runtime, files: readonly NetFile[], facts: 
 
 function readEntry(runtime: Runtime, { file, text }: NetFile, facts: NetFacts): NetEntry {
   const entry: NetEntry = { file, name: '', types: [], kind: null, addresses: '', problems: [] };
-  const conf = json(text);
-  if (!conf) return { ...entry, problems: ['not a JSON object'] };
+  const given = json(text);
+  if (!given) return { ...entry, problems: ['not a JSON object'] };
+  const list = file.endsWith('.conflist');
+  // Plugins take keys in any case; libcni does not where it reads a list itself.
+  const conf = list ? given : canonicalConf(given);
   entry.name = typeof conf.name === 'string' ? conf.name : '';
   if (!isSafeName(entry.name))
     entry.problems.push(`name: ${JSON.stringify(conf.name)}: allowed: letters, digits, _ . -`);
-  const list = file.endsWith('.conflist');
   if (list && runtime === 'rkt') entry.problems.push('rkt reads no .conflist');
-  const plugins = (list ? (Array.isArray(conf.plugins) ? conf.plugins : []) : [conf]).filter(isRecord);
+  const plugins = list ? (Array.isArray(conf.plugins) ? conf.plugins : []).filter(isRecord).map(canonicalConf) : [conf];
   if (plugins.length === 0) entry.problems.push('plugins: none');
   const version = conf.cniVersion ?? OLDEST;
   if (!isVersion(version)) entry.problems.push(`cniVersion: ${JSON.stringify(version)}: unknown`);

@@ -1,5 +1,5 @@
 /** host-local's options (containernetworking/plugins, plugins/ipam/host-local/backend/allocator): which addresses it may give. Pure. */
-import { formatIp, type Ip, parseIp, subnetAround } from '../../model/address.ts';
+import { canonicalCidr, formatIp, type Ip, parseIp, subnetAround } from '../../model/address.ts';
 import { CniError, CODE } from './error.ts';
 import { isRecord, type Route } from './result.ts';
 
@@ -69,16 +69,50 @@ function rangeOf({ subnet, rangeStart, rangeEnd, gateway }: Record<string, unkno
     if (own?.bits === bits && own.value >= first && own.value <= last) return formatIp(own);
     throw wrong(key, value, `an address in ${subnet}`);
   };
+  const usable = usableIn(ip, prefix);
+  const start = ipOf(within('rangeStart', rangeStart, usable.first)).value;
+  const end = ipOf(within('rangeEnd', rangeEnd, usable.last)).value;
   const range = {
     prefix,
-    from: within('rangeStart', rangeStart, first + 1n),
-    // IPv4's last address is the broadcast address; IPv6 has none.
-    to: within('rangeEnd', rangeEnd, bits === 32 ? last - 1n : last),
+    // host-local takes ranges that reach over them, and gives them out.
+    from: formatIp({ bits, value: start === first ? usable.first : start }),
+    to: formatIp({ bits, value: end === last ? usable.last : end }),
     gateway: within('gateway', gateway, first + 1n),
   };
   if (ipOf(range.from).value > ipOf(range.to).value)
     throw wrong('rangeStart', rangeStart, `at most rangeEnd, ${range.to}`);
   return range;
+}
+
+/**
+ * First and last address of a subnet that an interface can have. The first of all is the network's (RFC 1122 section 3.2.1.3), in IPv6
+ * that of any router (RFC 4291 section 2.6.1); IPv4's last one is the broadcast address, IPv6 has none.
+ */
+function usableIn(ip: Ip, prefix: number): { first: bigint; last: bigint } {
+  const { first, last } = subnetAround(ip, prefix);
+  return { first: first + 1n, last: ip.bits === 32 ? last - 1n : last };
+}
+
+/**
+ * For each range set the first address of those asked for that a container can have there; host-local wants all of them used.
+ * @throws CniError (config) when one is left over
+ */
+export function wantedIn(sets: readonly Range[][], wanted: readonly string[]): (string | undefined)[] {
+  const chosen = sets.map((ranges) => wanted.find((address) => ranges.some((range) => isUsable(range, address))));
+  const left = wanted.filter((address) => !chosen.includes(address));
+  if (left.length === 0) return chosen;
+  throw new CniError(
+    CODE.config,
+    `failed to allocate all requested IPs: ${left.join(' ')}`,
+    'one address per range set, neither the network address nor the broadcast address',
+  );
+}
+
+function isUsable(range: Range, address: string): boolean {
+  const ip = parseIp(address);
+  if (!ip || !inSubnet(range, address)) return false;
+  const { first, last } = usableIn(ip, range.prefix);
+  return first <= ip.value && ip.value <= last;
 }
 
 /** Whether an address is one of the range's subnet: what a container asks for may lie beside what is given out by itself. */
@@ -96,11 +130,11 @@ const overlap = (a: Range, b: Range): boolean =>
   ipOf(a.from).value <= ipOf(b.to).value &&
   ipOf(b.from).value <= ipOf(a.to).value;
 
-/** `routes` of an IPAM configuration go into the result as they are. */
+/** `routes` of an IPAM configuration go into the result as they are, their destinations as everybody writes them. */
 export function routesOf(ipam: Record<string, unknown>): Route[] {
   return sequence(ipam.routes).map((route) => {
     if (isRecord(route) && isSubnet(route.dst) && (route.gw === undefined || isAddress(route.gw)))
-      return route as unknown as Route;
+      return { ...(route as unknown as Route), dst: canonicalCidr(String(route.dst)) };
     throw wrong('routes', route, '{"dst": SUBNET} or {"dst": SUBNET, "gw": ADDRESS}');
   });
 }

@@ -1,6 +1,7 @@
 /** What a runtime asks: the environment and standard input of a call (SPEC.md, "Parameters"). Pure. */
 import { isInterfaceName, isSafeName } from '../../model/names.ts';
 import { CniError, CODE } from './error.ts';
+import { canonicalConf } from './keys.ts';
 import { isRecord } from './result.ts';
 import { atLeast, isVersion, OLDEST, VERSIONS, type Version } from './versions.ts';
 
@@ -22,7 +23,7 @@ export interface Request {
   version: Version;
   /** The network's name. */
   name: string;
-  /** The configuration, and its text as it came. */
+  /** The configuration, its keys as the documentation writes them; and its text as it came. */
   conf: Record<string, unknown>;
   text: string;
 }
@@ -105,7 +106,7 @@ const variablesMissing = (names: readonly string[]): CniError =>
 
 /** The version that errors are to name, when it is not known yet whether the rest makes sense. */
 export function guessVersion(text: string): string {
-  const version = /"cniVersion"\s*:\s*"([^"]{1,20})"/.exec(text)?.[1];
+  const version = /"cniVersion"\s*:\s*"([^"]{1,20})"/i.exec(text)?.[1];
   return isVersion(version) ? version : OLDEST;
 }
 
@@ -174,7 +175,7 @@ function parseJson(text: string): Record<string, unknown> {
   } catch (error) {
     throw new CniError(CODE.decode, `error unmarshalling network config: ${(error as Error).message.slice(0, 200)}`);
   }
-  if (isRecord(conf)) return conf;
+  if (isRecord(conf)) return canonicalConf(conf);
   throw new CniError(CODE.decode, 'error unmarshalling network config: not a JSON object');
 }
 

@@ -4,7 +4,11 @@
  */
 import { isV6 } from '../../model/address.ts';
 import { CniError, CODE } from './error.ts';
+import { isRecord } from './fields.ts';
+import { canonicalKeys, RESULT } from './keys.ts';
 import { atLeast, type Version } from './versions.ts';
+
+export { isRecord };
 
 export interface Dns {
   nameservers?: string[];
@@ -92,7 +96,8 @@ const plain = ({ dst, gw }: Route): Route => (gw === undefined ? { dst } : { dst
  * A result in any version's form.
  * @throws CniError (decode) when it is none
  */
-export function parseResult(value: unknown): Result {
+export function parseResult(given: unknown): Result {
+  const value = canonicalKeys(given, RESULT);
   if (!isRecord(value)) throw new CniError(CODE.decode, 'the result is no JSON object');
   const families = [value.ip4, value.ip6].filter(isRecord);
   return {
@@ -128,7 +133,3 @@ function list(holder: Record<string, unknown>, key: string): Record<string, unkn
 
 const malformed = (key: string, value: unknown): CniError =>
   new CniError(CODE.decode, `${key} in the result: ${JSON.stringify(value)}`);
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

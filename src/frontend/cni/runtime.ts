@@ -2,6 +2,7 @@
 import { isIPv4 } from '../../model/address.ts';
 import type { Protocol } from '../../model/ports.ts';
 import type { Wanted } from '../../plan/attachment/publish.ts';
+import { present } from './dns.ts';
 import { CniError, CODE } from './error.ts';
 import { strings, text, wrong } from './fields.ts';
 import { type Dns, isRecord } from './result.ts';
@@ -9,14 +10,12 @@ import { type Dns, isRecord } from './result.ts';
 /** The capability has names of its own for the same things. */
 export function runtimeDns(runtime: Record<string, unknown>): Dns {
   const dns = isRecord(runtime.dns) ? runtime.dns : {};
-  return {
-    ...some('nameservers', strings(dns, 'servers')),
-    ...some('search', strings(dns, 'searches')),
-    ...some('options', strings(dns, 'options')),
-  };
+  return present({
+    nameservers: strings(dns, 'servers'),
+    search: strings(dns, 'searches'),
+    options: strings(dns, 'options'),
+  });
 }
-
-export const some = (key: keyof Dns, values: string[]): Dns => (values.length > 0 ? { [key]: values } : {});
 
 /** In all the places where host-local looks: CNI_ARGS, args.cni and the capability. */
 export function wantedIps(

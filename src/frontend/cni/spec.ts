@@ -1,18 +1,18 @@
 /** From a runtime's request to what is asked for, and from what was made to the result. Pure. */
 
-import { bare, isV6, subnetCidr } from '../../model/address.ts';
 import type { Life, Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { AttachmentFacts } from '../../plan/attachment/facts.ts';
 import { EPHEMERAL } from '../../plan/attachment/publish.ts';
 import type { Addressing, AddressSet, AttachmentSpec, LinkSpec, Placed } from '../../plan/attachment/spec.ts';
-import { bridgeMac, defaultRoutes, hostLinkOf, hostMac } from '../../plan/attachment/wiring.ts';
+import { bridgeMac, hostLinkOf, hostMac } from '../../plan/attachment/wiring.ts';
 import type { Conf } from './conf.ts';
 import { CniError, CODE } from './error.ts';
+import { distinct } from './gateways.ts';
 import type { Ipam } from './ipam.ts';
-import { inSubnet, type Range } from './ranges.ts';
+import { wantedIn } from './ranges.ts';
 import type { Request } from './request.ts';
-import { type Interface, isDefault, type Result } from './result.ts';
+import type { Interface } from './result.ts';
 
 /** What a request is about, beside what it says itself. */
 export interface Circumstances {
@@ -93,38 +93,11 @@ function addressingOf(conf: Conf, ipam: Ipam): Addressing {
     how: 'store',
     store,
     sets: sets.map((ranges, index): AddressSet => ({ ranges, wanted: wanted[index] ?? null, skip })),
-    routes,
+    routes: distinct(routes),
     defaultRoute: conf.isDefaultGateway,
     hints: [],
     search: false,
   };
-}
-
-/** For each range set the first requested address that it has; host-local wants all of them used. */
-function wantedIn(sets: readonly Range[][], wanted: readonly string[]): (string | undefined)[] {
-  const chosen = sets.map((ranges) => wanted.find((address) => ranges.some((range) => inSubnet(range, address))));
-  const left = wanted.filter((address) => !chosen.includes(address));
-  if (left.length === 0) return chosen;
-  throw new CniError(
-    CODE.config,
-    `failed to allocate all requested IPs: ${left.join(' ')}`,
-    'one address per range set',
-  );
-}
-
-/** The addresses as they are used: with the gateway that a bridge or a pair implies, and the default route that was asked for. */
-export function withGateways(conf: Conf, result: Result): Result {
-  const implied = conf.kind === 'ptp' || (conf.kind === 'bridge' && conf.isGateway);
-  const ips = result.ips.map((ip) =>
-    implied && !ip.gateway && !isV6(ip.address) ? { ...ip, gateway: firstAddress(ip.address) } : ip,
-  );
-  if (!conf.isDefaultGateway || result.routes.some(isDefault)) return { ...result, ips };
-  return { ...result, ips, routes: [...result.routes, ...defaultRoutes(ips)] };
-}
-
-/** The address that a gateway has when nothing says which: the first of the subnet. */
-function firstAddress(address: string): string {
-  return bare(subnetCidr(address)).replace(/\d+$/, (last) => String(Number(last) + 1));
 }
 
 /** As the stock plugins list them: bridge, host's end, container's end. */

@@ -207,10 +207,14 @@ export function anchoredCommands({ ifname, ip, mac, mtu, dhcp, index }: Anchored
   ];
 }
 
-/** One for each family, by its first address that has a gateway. */
-export function defaultRoutes(ips: readonly WiredIp[]): { dst: string; gw: string }[] {
-  const families = [false, true].flatMap((v6) => ips.find((ip) => ip.gateway && isV6(ip.address) === v6) ?? []);
-  return families.map(({ address, gateway }) => ({ dst: isV6(address) ? '::/0' : '0.0.0.0/0', gw: gateway as string }));
+/** The routes with one default route for each family, through its first address that has a gateway, where there is none yet. */
+export function withDefaultRoutes(routes: readonly WiredRoute[], ips: readonly WiredIp[]): WiredRoute[] {
+  const missing = [false, true].filter(
+    (v6) => !routes.some(({ dst }) => /^(0\.0\.0\.0|::)\/0$/.test(dst) && isV6(dst) === v6),
+  );
+  const through = missing.flatMap((v6) => ips.find(({ address, gateway }) => gateway && isV6(address) === v6) ?? []);
+  const defaults = through.map(({ address, gateway }) => ({ dst: isV6(address) ? '::/0' : '0.0.0.0/0', gw: gateway }));
+  return [...routes, ...defaults];
 }
 
 /** The CNI network name of what `nethooks attach` makes, after which its interfaces are named. */
