@@ -89,8 +89,8 @@ suite() { # PROJECT
   # These certificates are read at every start of node (40 ms), which never needs them here.
   env -u NODE_EXTRA_CA_CERTS node node_modules/vitest/vitest.mjs run --project "$1" \
     --reporter=default --reporter=json --outputFile.json="$reports/$1.json" || code=$?
-  # A file that does not load, an error outside of tests and, in CI, a skipped test are failures too; but not a test of what this
-  # release of Debian does not have (describeLabUnless).
+  # A file that does not load, an error outside of tests and, in CI, a skipped test are failures too; but not a test that this
+  # machine cannot run whatever is installed (describeLabUnless).
   set -- "$(node -e '
     const [report, code, ci] = process.argv.slice(1);
     let passed = 0, failed = 0;

@@ -11,7 +11,6 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
-  statfsSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -22,6 +21,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bundle, RUNTIMES } from '../lab/driver.ts';
+import { isOnOverlay } from '../lab/machine.ts';
 
 const TEXT = 'search lxc\nnameserver 10.0.0.1\n';
 const SECRET = "the host's own\n";
@@ -77,8 +77,8 @@ for (;;) {
 }
 `;
 
-/** Not on an overlay, as the root of a machine in a container is: what is mounted from one is refused. OVERLAYFS_SUPER_MAGIC, statfs(2). */
-const DISK = statfsSync(tmpdir()).type === 0x794c7630 ? '/run' : tmpdir();
+/** Not on an overlay: what is mounted from one is refused. */
+const DISK = isOnOverlay(tmpdir()) ? '/run' : tmpdir();
 
 let driver: ReturnType<typeof bundle>;
 let swapper: ReturnType<typeof bundle>;

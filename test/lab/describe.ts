@@ -24,8 +24,8 @@ export function describeLab(name: string, body: () => void): void {
 }
 
 /**
- * `describe` for tests of something that this machine's release of Debian lacks, so that no package could bring it: they are listed as
- * skipped, with the reason, and do not count as left out (test/run.sh knows them by the beginning of their name).
+ * `describe` for tests that this machine cannot run whatever is installed on it, as its release of Debian lacks what they are about:
+ * they are listed as skipped, with the reason, and do not count as left out (test/run.sh knows them by the beginning of their name).
  * @param reason why they cannot run here; undefined where they can
  */
 export function describeLabUnless(reason: string | undefined, name: string, body: () => void): void {

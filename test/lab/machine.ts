@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { execa } from 'execa';
 import { eventually } from './eventually.ts';
 
@@ -6,6 +6,11 @@ import { eventually } from './eventually.ts';
 export interface MachineState {
   readonly network: string;
   readonly mounts: string[];
+}
+
+/** Whether a path is on an overlay, as everything is where the machine is a container. OVERLAYFS_SUPER_MAGIC: statfs(2). */
+export function isOnOverlay(path: string): boolean {
+  return statfsSync(path).type === 0x794c7630;
 }
 
 /** The machine's own network state (links, addresses, routes, rules, nft) and mounts. */
