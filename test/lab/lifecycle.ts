@@ -116,8 +116,8 @@ ip -4 -o address | sed -E 's/^[0-9]+: +([^ ]+) +inet ([^ ]+).*/address \\1 \\2/'
 ip route show table all | sed -E 's/ linkdown//; s/ +$//; s/^/route /'
 cd /
 dirs=; for dir in run/nethooks var/lib/nethooks var/lib/cni/networks; do [ ! -d $dir ] || dirs="$dirs $dir"; done
-find $dirs -type f \\( -empty -o -name '*.json' \\)
-grep -rsH '' --exclude='*.json' $dirs || true
+find $dirs -type f \\( -empty -o -name '*.json*' \\)
+grep -rsH '' --exclude='*.json*' $dirs || true
 echo '== nft'
 nft -s list ruleset
 `;
