@@ -4,17 +4,7 @@
  */
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import {
-  busyLoops,
-  type Crowd,
-  clear,
-  installBurst,
-  type Kind,
-  prepare,
-  startAll,
-  stopAll,
-  vanish,
-} from '../lab/burst.ts';
+import { busyLoops, type Crowd, clear, type Kind, prepare, startAll, stopAll, vanish } from '../lab/burst.ts';
 import { describeLab, labHost, must, sh } from '../lab/lab.ts';
 import { difference, installLifecycle, parseState, STATE } from '../lab/lifecycle.ts';
 
@@ -89,7 +79,6 @@ async function startAndStop(crowd: Crowd): Promise<void> {
 async function start(): Promise<void> {
   host = await labHost();
   await installLifecycle(host);
-  await installBurst(host);
   // What the first container with a port leaves is the host's: route_localnet.
   for (const kind of KINDS) {
     const one = { kind, size: 1, ports: true };

@@ -3,12 +3,14 @@
  * root of its own. That takes some ms instead of LXC's hundred, and each step can be killed or run two hundred times at once.
  */
 
+import { fileURLToPath } from 'node:url';
 import type { RunOptions } from '../../src/demo/enter.ts';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { installCni, PLUGINS, STOCK_PLUGINS } from './cni.ts';
-import { installNethooks, sh, writeFile } from './lab.ts';
+import { installCni } from './cni.ts';
+import { installNethooks, sh } from './lab.ts';
 
-const FUNCTIONS = '/srv/lifecycle.sh';
+/** The checkout can be read on a throwaway host. */
+const FUNCTIONS = fileURLToPath(new URL('./lifecycle.sh', import.meta.url));
 
 /** One network on which every kind of rule is in use: neighbours are kept apart, so published and linked ones have elements. */
 const CONFIG = `[network.br0]
@@ -18,14 +20,13 @@ reserve = 10.0.0.2-10.0.2.254
 icc = false
 `;
 
-/** Installs nethooks, its CNI plugins and the functions of {@link script} in the host. */
+/** Installs nethooks and its CNI plugins in the host. */
 export async function installLifecycle(host: ThrowawayHost): Promise<void> {
   await installNethooks(host, { config: CONFIG });
   await installCni(host);
-  await writeFile(host, FUNCTIONS, FUNCTIONS_TEXT);
 }
 
-/** Runs a shell script in the host that uses the functions below; `$1` … are `args`. */
+/** Runs a shell script in the host that uses the functions of lifecycle.sh; `$1` … are `args`. */
 export const script = (
   host: ThrowawayHost,
   text: string,
@@ -33,7 +34,7 @@ export const script = (
   options: RunOptions = {},
 ): Promise<string> => sh(host, `. ${FUNCTIONS}\n${text}`, args, options);
 
-/** A configuration for {@link FUNCTIONS_TEXT}'s `cni`: our plugin on the network of LXC's containers. */
+/** A configuration for `cni` of lifecycle.sh: our plugin on the network of LXC's containers. */
 export const cniOnNetwork = (hostPort?: number): string =>
   JSON.stringify({ cniVersion: '1.0.0', name: 'ours', type: 'nethooks', network: 'br0', ...runtimeConfig(hostPort) });
 
@@ -51,54 +52,6 @@ export const cniOnBridge = (): string =>
 
 const runtimeConfig = (hostPort?: number): object =>
   hostPort === undefined ? {} : { runtimeConfig: { portMappings: [{ hostPort, containerPort: 80, protocol: 'tcp' }] } };
-
-const FUNCTIONS_TEXT = `
-# As lxc-create leaves a container. Its MAC is its own from start to start, as in its configuration.
-create() { # NAME
-  mkdir -p "/srv/roots/$1/etc" "/var/lib/lxc/$1"
-  [ -e /srv/roots/busybox ] || cp "$(command -v busybox)" /srv/roots/busybox
-  ln -f /srv/roots/busybox "/srv/roots/$1/busybox"
-  echo "$1" >"/srv/roots/$1/etc/hostname"
-  echo '127.0.0.1 localhost' >"/srv/roots/$1/etc/hosts"
-  printf '%s\\n' 'lxc.net.0.type = veth' 'lxc.net.0.link = br0' 'lxc.net.0.flags = up' >"/var/lib/lxc/$1/config"
-}
-# What LXC has done when it runs start-host: the pair is there, and init in its namespaces.
-begin() { # NAME
-  ip netns add "$1"
-  ip link add "v$1" type veth peer name eth0 netns "$1"
-  ip link set "v$1" master br0 up
-  run_init "$1"
-}
-run_init() { # NAME: an orphan, so that init collects it
-  (
-    nsenter --net="/run/netns/$1" setsid chroot "/srv/roots/$1" /busybox sleep 3600 </dev/null >/dev/null 2>&1 &
-    echo $! >"/srv/$1.pid"
-  )
-  read -r pid <"/srv/$1.pid"
-  while [ ! -e "/proc/$pid/root/busybox" ]; do sleep 0.002; done
-}
-# What has gone when LXC runs post-stop.
-end() { # NAME
-  read -r pid <"/srv/$1.pid"
-  kill -KILL "$pid"
-  while [ -e "/proc/$pid" ]; do sleep 0.002; done
-  ip link delete "v$1"
-  ip netns delete "$1"
-}
-# Runs one of our LXC hooks as LXC does.
-hook() { # EVENT NAME [FLAG]…
-  event=$1 name=$2
-  read -r pid <"/srv/$2.pid"
-  shift 2
-  LXC_NAME=$name LXC_PID=$pid LXC_CONFIG_FILE=/var/lib/lxc/$name/config LXC_HOOK_TYPE=$event LXC_HOOK_VERSION=1 \\
-    "/usr/lib/nethooks/lxc/$event" "$@"
-}
-# Calls a CNI plugin as a runtime does.
-cni() { # VERB ID CONFIG [PLUGIN]
-  printf %s "$3" | CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=eth0 \\
-    CNI_PATH=${PLUGINS}:${STOCK_PLUGINS} "\${4:-${PLUGINS}/nethooks}"
-}
-`;
 
 /**
  * What nethooks has on the host, one line each, to compare before and after: links with their bridges, routes, nft, and the files
