@@ -37,8 +37,11 @@ start_one() { # NAME
     if [ "$ports" = true ]; then set -- "$1" --publish "$((10000 + number)):80"; fi
     hook start-host "$@"
   else
-    # What it prints is the result.
-    cni ADD "$1" "$(config "$number")" >/dev/null
+    # What it prints is the result, or the error.
+    result=$(cni ADD "$1" "$(config "$number")") || {
+      echo "$result"
+      return 1
+    }
   fi
 }
 stop_one() { # NAME
@@ -46,7 +49,10 @@ stop_one() { # NAME
 }
 # CNI_CONFIG with a host port of the container's own in the place of 10000.
 config() { # NUMBER
-  printf %s "$CNI_CONFIG" | sed "s/10000/$((10000 + $1))/"
+  case $CNI_CONFIG in
+    *10000*) printf %s "${CNI_CONFIG%%10000*}$((10000 + $1))${CNI_CONFIG#*10000}" ;;
+    *) printf %s "$CNI_CONFIG" ;;
+  esac
 }
 
 # Runs a function for every name, each in a process of its own; all wait at one gate, which opens when the last one stands there. A fifo

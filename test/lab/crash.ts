@@ -50,7 +50,7 @@ export const killAt = ({ call, nth }: Point): string => `${call}:signal=KILL:whe
 
 /**
  * The points of the last run with KILL_AT=nowhere, in order. Calls that change nothing outside of the process are left out: files that are
- * only read, output, and what goes to the terminal.
+ * only read, output, threads.
  */
 export async function tracedPoints(host: ThrowawayHost): Promise<Point[]> {
   // strace writes its last line after the process has ended.
@@ -69,7 +69,7 @@ function changes(call: string, text: string): boolean {
   if (call === 'openat') return text.includes('O_CREAT') && !text.includes('/dev/');
   if (call === 'write' || call === 'pwrite64')
     return /^\d+<\/(run|var|etc|srv)\//.test(text) && !text.includes('.log>');
-  return true;
+  return !text.includes('CLONE_THREAD') && !text.includes('</memfd:');
 }
 
 /**
