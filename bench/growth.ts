@@ -30,8 +30,6 @@ const FLAT = 1.2;
 interface Step {
   what: string;
   peer: string;
-  /** What is asked of the ratio to the peer. */
-  target: Record<number, number>;
   ours: Call;
   theirs: Call;
 }
@@ -47,13 +45,12 @@ export function growth(): Row[] {
     {
       what: 'start-host',
       peer: 'ADD',
-      target: { 1: 0.6 },
       ours: hookCall('start-host', 'bench'),
       theirs: stock('ADD'),
     },
-    { what: 'post-stop', peer: 'DEL', target: {}, ours: hookCall('post-stop', 'bench'), theirs: stock('DEL') },
-    { what: 'CNI ADD', peer: 'ADD', target: { 1: 0.7, 1000: 0.4 }, ours: ours('ADD'), theirs: stock('ADD') },
-    { what: 'CNI DEL', peer: 'DEL', target: {}, ours: ours('DEL'), theirs: stock('DEL') },
+    { what: 'post-stop', peer: 'DEL', ours: hookCall('post-stop', 'bench'), theirs: stock('DEL') },
+    { what: 'CNI ADD', peer: 'ADD', ours: ours('ADD'), theirs: stock('ADD') },
+    { what: 'CNI DEL', peer: 'DEL', ours: ours('DEL'), theirs: stock('DEL') },
   ];
   for (const { ours } of steps) must(ours.argv, ours.options); // the address is sticky from now on
   const rows: Row[] = [];
@@ -69,16 +66,14 @@ export function growth(): Row[] {
         costs[index]?.ours.push(pair[0]);
         costs[index]?.theirs.push(pair[1]);
       });
-    steps.forEach(({ what, peer, target }, index) => {
+    steps.forEach(({ what, peer }, index) => {
       const [mine, stocks] = [median(costs[index]?.ours ?? []), median(costs[index]?.theirs ?? [])];
       const base = { ours: mine, runs: RUNS, unit: 'ms CPU' as const };
-      const asked = target[count];
       rows.push({
         ...base,
         what: `${what}, ${others(count)}`,
         peer: `CNI bridge + host-local ${peer}`,
         theirs: stocks,
-        ...(asked !== undefined && { target: asked }),
       });
       if (count === 1) alone.set(what, mine);
       else

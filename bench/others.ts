@@ -2,7 +2,7 @@
  * Thousands of other containers in seconds: one is really started, and what that left on the host (files, elements in nftables) is copied
  * with another name, address, MAC and port. So they are what our records and stores make of them, whatever their layout.
  */
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   cniCall,
@@ -48,6 +48,8 @@ export function growOurs(count: number): void {
   const elements: string[] = [];
   for (made = Math.max(made, models.length); made < count; made++) {
     const { things, substitute } = models[made % models.length] as Model;
+    // Alive as their model is: LXC's by its process, CNI's by its namespace.
+    if (made % models.length === 1) symlinkSync(`/run/netns/${nameOf(1)}`, `/run/netns/${nameOf(made)}`);
     for (const { path, text, mode } of things) {
       if (path === null) elements.push(substitute(text, made));
       else write(substitute(path, made), substitute(text, made), mode);
@@ -103,7 +105,7 @@ function observe(index: number, start: (index: number) => void): Model {
 }
 
 function listFiles(): { path: string; text: string; mode: number }[] {
-  return KEPT_IN.flatMap((directory) =>
+  return KEPT_IN.filter((directory) => existsSync(directory)).flatMap((directory) =>
     readdirSync(directory, { recursive: true, encoding: 'utf8' }).flatMap((name) => {
       const path = join(directory, name);
       const about = statSync(path, { throwIfNoEntry: false });

@@ -79,7 +79,7 @@ export function processesOf(argv: string[], options: Options = {}): number {
   must(['strace', '-f', '-qq', '-o', trace, '-e', 'trace=fork,vfork,clone,clone3', ...argv], options);
   const forks = readFileSync(trace, 'utf8')
     .split('\n')
-    .filter((line) => / = \d+$/.test(line) && !line.includes('CLONE_THREAD') && !/^\d+ +<\.\.\. clone/.test(line));
+    .filter((line) => /^\d+ +(v?fork|clone3?)\(/.test(line) && !line.includes('CLONE_THREAD'));
   return 1 + forks.length;
 }
 
