@@ -4,6 +4,8 @@
 #
 #   sudo ./test/run.sh [unit|integration|e2e]…
 #
+# With NETHOOKS_EXHAUSTIVE=1 a start and a stop are killed at every point instead of a few, and bursts are tried in all sizes: half an hour.
+#
 # Tests that need root run on throwaway hosts in namespaces. The machine gets packages, /var/cache/nethooks-test and nothing else:
 # no service of a freshly installed package starts.
 set -eu
