@@ -39,7 +39,7 @@ const FLAGS = '--publish 8080:80 --publish 127.0.0.1::81 --alias other --link st
 const ON_NETWORK = `'${cniOnNetwork(8090)}'`;
 const ON_BRIDGE = `'${cniOnBridge()}' /opt/cni/bin/nethooks-bridge`;
 
-/** Shell, with the functions of test/lab/lifecycle.ts. */
+/** Shell, with the functions of test/lab/lifecycle.sh. */
 interface Scenario {
   what: string;
   before: string;
