@@ -1,43 +1,26 @@
 /** Runs on the throwaway host (see run.ts): times ours and the peers' commands in turn, and prints the rows as JSON. */
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import type { Row } from './run.ts';
-
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-interface Options {
-  env?: Record<string, string>;
-  input?: string;
-}
-
-/** Until the kernel is done with what the last command left behind: interfaces and namespaces go in the background. */
-const settle = (): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
-
-/** Runs a command to its end; ms. Throws if it fails. */
-const time = (argv: string[], options: Options = {}): number => timed(argv, options).elapsed;
-
-/** The same, and what it printed. */
-function timed(argv: string[], options: Options): { elapsed: number; stdout: string } {
-  settle();
-  const start = performance.now();
-  const { status, stdout, stderr } = run(argv, options);
-  const elapsed = performance.now() - start;
-  if (status !== 0) throw new Error(`${argv.join(' ')}: ${stderr}${stdout}`);
-  return { elapsed, stdout };
-}
-
-function run([command = '', ...args]: string[], { env, input }: Options = {}): SpawnSyncReturns<string> {
-  // What lxc-start leaves running must not hold our pipes.
-  return spawnSync(command, args, {
-    encoding: 'utf8',
-    timeout: 60_000,
-    env: { PATH, ...env },
-    ...(input ? { input } : {}),
-  });
-}
-
-const median = (values: number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+import { burst } from './burst.ts';
+import { configure, down, growth } from './growth.ts';
+import type { Group, Row } from './run.ts';
+import {
+  cniCall,
+  cniEnv,
+  type Event,
+  hookCall,
+  median,
+  namespace,
+  OUR_CONFIG,
+  OUR_PLUGIN,
+  portMapping,
+  run,
+  STOCK_CONFIG,
+  STOCK_PLUGIN,
+  time,
+  timed,
+  type Verb,
+  veth,
+} from './tools.ts';
 
 /** Takes ours and theirs in turn, so that the machine's moods hit both; the first round does not count. */
 function compare(
@@ -74,60 +57,25 @@ function up(): Row {
 
 // ---- connecting a namespace
 
-const CNI_CONFIG = JSON.stringify({
-  cniVersion: '0.4.0',
-  name: 'peer',
-  type: 'bridge',
-  bridge: 'cni0',
-  isGateway: true,
-  ipMasq: true,
-  ipam: { type: 'host-local', subnet: '10.77.0.0/16', routes: [{ dst: '0.0.0.0/0' }] },
-});
+const cni = (command: Verb, name: string, plugin = STOCK_PLUGIN, config = STOCK_CONFIG): number => {
+  const { argv, options } = cniCall(command, name, plugin, config);
+  return time(argv, options);
+};
 
-/** Namespaces, each a process to point at, as LXC has one. */
-const namespaces = new Map<string, string>();
-function namespace(name: string): string {
-  let pid = namespaces.get(name);
-  if (pid === undefined) {
-    time(['ip', 'netns', 'add', name]);
-    time(['sh', '-c', `ip netns exec ${name} sleep 3600 </dev/null >/dev/null 2>&1 & echo $! >/tmp/${name}.pid`]);
-    pid = readFileSync(`/tmp/${name}.pid`, 'utf8').trim();
-    namespaces.set(name, pid);
-  }
-  return pid;
-}
-
-/** Ours, through the shim that a runtime calls, on the network that LXC's containers are on. */
-const OUR_CONFIG = JSON.stringify({ cniVersion: '0.4.0', name: 'ours', type: 'nethooks', network: 'br0' });
-
-type Verb = 'ADD' | 'DEL';
-
-const cniEnv = (command: Verb, name: string): Record<string, string> => ({
-  CNI_COMMAND: command,
-  CNI_CONTAINERID: name,
-  CNI_NETNS: `/run/netns/${name}`,
-  CNI_IFNAME: 'eth0',
-  CNI_PATH: '/usr/lib/cni',
-});
-
-const cni = (command: Verb, name: string, plugin = '/usr/lib/cni/bridge', config = CNI_CONFIG): number =>
-  time([plugin], { env: cniEnv(command, name), input: config });
-
-/** What a runtime adds to a plugin's configuration for a published port. */
-const RUNTIME_CONFIG = { portMappings: [{ hostPort: 8088, containerPort: 80, protocol: 'tcp' }] };
+const RUNTIME_CONFIG = portMapping(8088);
 
 const publishing = (verb: Verb): number =>
-  cni(verb, 'plugin', 'hooks/cni', JSON.stringify({ ...JSON.parse(OUR_CONFIG), runtimeConfig: RUNTIME_CONFIG }));
+  cni(verb, 'plugin', OUR_PLUGIN, JSON.stringify({ ...JSON.parse(OUR_CONFIG), ...RUNTIME_CONFIG }));
 
 /** The peer's two plugins, as a runtime calls them: the second gets the first one's result, and at the end goes first. */
 let bridged = '';
 function portmap(verb: Verb): number {
-  const config = JSON.parse(CNI_CONFIG) as object;
+  const config = JSON.parse(STOCK_CONFIG) as object;
   const chained = () =>
-    JSON.stringify({ ...config, type: 'portmap', prevResult: JSON.parse(bridged), runtimeConfig: RUNTIME_CONFIG });
+    JSON.stringify({ ...config, type: 'portmap', prevResult: JSON.parse(bridged), ...RUNTIME_CONFIG });
   const map = () => cni(verb, 'peer', '/usr/lib/cni/portmap', chained());
   if (verb === 'DEL') return map() + cni('DEL', 'peer');
-  const { elapsed, stdout } = timed(['/usr/lib/cni/bridge'], { env: cniEnv('ADD', 'peer'), input: CNI_CONFIG });
+  const { elapsed, stdout } = timed([STOCK_PLUGIN], { env: cniEnv('ADD', 'peer'), input: STOCK_CONFIG });
   bridged = stdout;
   return elapsed + map();
 }
@@ -176,33 +124,15 @@ const allPlugins = (existing: number): Row[] => [
     existing,
     'CNI',
     'CNI bridge + host-local',
-    (verb) => cni(verb, 'plugin', 'hooks/cni', OUR_CONFIG),
+    (verb) => cni(verb, 'plugin', OUR_PLUGIN, OUR_CONFIG),
     (verb) => cni(verb, 'peer'),
   ),
   ...plugins(existing, 'CNI with a port:', 'the same + portmap', publishing, portmap),
 ];
 
-/** What LXC does to call the hook: the veth is there, the hook finds the container's pid and configuration. */
-function hook(event: 'start-host' | 'post-stop' | 'destroy', name: string): number {
-  const config = `/tmp/${name}.config`;
-  const env = {
-    LXC_NAME: name,
-    LXC_PID: namespace(name),
-    LXC_CONFIG_FILE: config,
-    LXC_HOOK_TYPE: event,
-    LXC_HOOK_VERSION: '1',
-  };
-  return time([`/usr/lib/nethooks/lxc/${event}`], { env });
-}
-
-function veth(name: string): void {
-  writeFileSync(
-    `/tmp/${name}.config`,
-    'lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.hwaddr = 00:16:3e:00:00:01\n',
-  );
-  namespace(name);
-  time(['ip', 'link', 'add', 'bench0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name]);
-  time(['ip', 'link', 'set', 'bench0', 'master', 'br0', 'up']);
+function hook(event: Event, name: string): number {
+  const { argv, options } = hookCall(event, name);
+  return time(argv, options);
 }
 
 function connecting(existing: number): Row {
@@ -284,12 +214,17 @@ function starting(): Row {
   );
 }
 
-const rows = [up()];
-veth('bench');
-hook('start-host', 'bench');
-hook('post-stop', 'bench');
-fill(0, 1);
-rows.push(connecting(1), ...allPlugins(1));
-fill(1, 300);
-rows.push(connecting(300), ...allPlugins(300), starting());
-console.log(JSON.stringify(rows));
+function times(): Row[] {
+  const rows = [up()];
+  veth('bench');
+  hook('start-host', 'bench');
+  hook('post-stop', 'bench');
+  fill(0, 1);
+  rows.push(connecting(1), ...allPlugins(1));
+  fill(1, 300);
+  rows.push(connecting(300), ...allPlugins(300), starting());
+  return rows;
+}
+
+const GROUPS: Record<Group, () => Row[]> = { times, growth, configure, down, burst };
+console.log(JSON.stringify(GROUPS[process.argv[2] as Group]()));

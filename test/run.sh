@@ -4,6 +4,8 @@
 #
 #   sudo ./test/run.sh [unit|integration|e2e]…
 #
+# With NETHOOKS_EXHAUSTIVE=1 a start and a stop are killed at every point instead of a few, and bursts are tried in all sizes: half an hour.
+#
 # Tests that need root run on throwaway hosts in namespaces. The machine gets packages, /var/cache/nethooks-test and nothing else:
 # no service of a freshly installed package starts.
 set -eu
@@ -39,7 +41,7 @@ check() { # WHAT COMMAND…: a failure counts, and the rest goes on
 needed='ip:iproute2 nft:nftables iptables:iptables dnsmasq:dnsmasq-base sysctl:procps setpriv:util-linux
   lxc-start:lxc busybox:busybox-static ping:iputils-ping dhclient:isc-dhcp-client dhcpcd:dhcpcd-base
   conntrack:conntrack rsync:rsync tcpdump:tcpdump /usr/lib/cni/host-local:containernetworking-plugins podman:podman
-  runc:runc conmon:conmon mmdebstrap:mmdebstrap
+  runc:runc conmon:conmon mmdebstrap:mmdebstrap strace:strace
   shellcheck:shellcheck node:nodejs npm:npm'
 
 install_packages() {
@@ -80,7 +82,7 @@ modules() { # npm writes this file last: older or missing, the modules are not t
 }
 
 shell_scripts() {
-  find hooks -type f -exec shellcheck install.sh test/run.sh .ci/run {} +
+  find hooks test/lab -type f ! -name '*.ts' -exec shellcheck install.sh test/run.sh .ci/run {} +
 }
 
 suite() { # PROJECT
