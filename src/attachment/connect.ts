@@ -72,7 +72,7 @@ export async function connect(
     return await make(
       transaction,
       { ...spec, interfaces: withHints(spec, kept) },
-      { id, by, kept, elsewhere, retry: sweep, result },
+      { id, by, kept, elsewhere, retry: sweep, result, isOwn },
     );
   } catch (error) {
     await transaction.rollback();

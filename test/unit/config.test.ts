@@ -67,7 +67,7 @@ reserve  = 10.0.0.200-10.0.0.254
 icc      = true
 mtu      = 1400
 `);
-    expect(config.host).toEqual({ firewall: 'nftables', resolver: 'file' });
+    expect(config.host).toEqual({ firewall: 'nftables', resolver: 'file', hooksAtOnce: 'auto', hookTimeout: 5 });
     expect(config.networks[0]).toMatchObject({
       uplinks: ['eth0', 'wlan0'],
       masquerade: false,
