@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { DRIVERS } from '../drivers/index.ts';
 import { NethooksError } from '../errors.ts';
 import {
   type AttachmentRecord,
@@ -157,7 +158,7 @@ async function make(
   if (other && late) {
     // As it is made now, whatever could be made from the addresses later.
     placed[0] = { ...other.first, spec: { ...other.first.spec, mac: interfaceOf(spec, other.first).mac } };
-    await transaction.run(planLinks(spec, placed, look([])));
+    await transaction.run(planLinks(DRIVERS, spec, placed, look([])));
     placed[0] = { ...placed[0], ...(await other.elsewhere.take(transaction)) };
   } else if (other) placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
 
@@ -173,7 +174,7 @@ async function make(
   for (const warning of plan.warnings) log(warning);
   takeMarks(transaction, plan.record, log);
   const outputs = await transaction.run([
-    ...planLinks(spec, placed, facts, { made: late }),
+    ...planLinks(DRIVERS, spec, placed, facts, { made: late }),
     // What the kernel is to have is in the record before the kernel has it.
     ...(plan.record.policy
       ? [

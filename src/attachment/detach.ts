@@ -1,5 +1,6 @@
 /** Takes an attachment down, by its record alone. What is not there any more is no failure. */
 import { closeSync, openSync } from 'node:fs';
+import { DRIVERS } from '../drivers/index.ts';
 import { type AttachmentRecord, attachmentId, type Interface, type Life } from '../model/attachment.ts';
 import { RUN } from '../model/paths.ts';
 import { mapElements } from '../model/policy.ts';
@@ -60,7 +61,7 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
     ...(record.files ?? []),
   ])
     facts.files[path] ??= readText(path);
-  const steps = planDetach({ record: { ...record, interfaces }, masquerade, forGood, domains }, facts);
+  const steps = planDetach(DRIVERS, { record: { ...record, interfaces }, masquerade, forGood, domains }, facts);
   // A namespace that has gone took its interfaces along.
   const there = how.namespace !== undefined;
   await attempt(() => applyAll(how, there ? steps : steps.filter((step) => step.kind !== 'ip' || !step.where)));

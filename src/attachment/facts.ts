@@ -8,6 +8,7 @@ import { asksHostResolver } from '../plan/attachment/container-files.ts';
 import type { AttachmentFacts, BridgeFact } from '../plan/attachment/facts.ts';
 import { domainsOf, namesFile, reservationFile } from '../plan/attachment/names.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
+import { hasFixedMac } from '../system/bridge.ts';
 import { type Exec, failure } from '../system/exec.ts';
 import { readText } from '../system/files.ts';
 
@@ -55,8 +56,6 @@ function hostResolver(): ResolvConf {
   return { nameservers: parseResolvConf(readText(UPSTREAMS) ?? '').nameservers, search, options };
 }
 
-/** NET_ADDR_PERM is for hardware, NET_ADDR_SET for what somebody has set (Documentation/ABI/testing/sysfs-class-net). */
-const FIXED_MAC = ['0', '3'];
 const [IFF_UP, IFF_PROMISC] = [0x1, 0x100];
 
 function bridgeFact(exec: Exec, name: string, withAddresses: boolean): BridgeFact | null {
@@ -70,7 +69,7 @@ function bridgeFact(exec: Exec, name: string, withAddresses: boolean): BridgeFac
     mtu: Number(read('mtu')),
     up: (flags & IFF_UP) !== 0,
     promisc: (flags & IFF_PROMISC) !== 0,
-    fixedMac: FIXED_MAC.includes(read('addr_assign_type')),
+    fixedMac: hasFixedMac(name),
     addresses: withAddresses ? addressesOf(exec, name) : null,
     filtersBridged: { ipv4: filters('iptables'), ipv6: filters('ip6tables') },
     localnet: readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1',

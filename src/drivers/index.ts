@@ -1,6 +1,7 @@
 /** Every driver by its name. A new one is a file beside this one and a line here. */
+
+import type { DriverTable } from '../plan/attachment/driver.ts';
 import { bridge } from './bridge.ts';
-import type { DriverTable } from './driver.ts';
 import { none } from './none.ts';
 import { peer } from './peer.ts';
 import { ptp } from './ptp.ts';

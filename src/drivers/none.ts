@@ -1,6 +1,7 @@
 /** An interface that somebody else made: LXC, or another plugin. It is addressed, and never removed. */
+
+import type { Driver } from '../plan/attachment/driver.ts';
 import { anchoredCommands, insideCommands } from '../plan/attachment/wiring.ts';
-import type { Driver } from './driver.ts';
 
 export const none: Driver<{ driver: 'none' }> = {
   validate: () => undefined,

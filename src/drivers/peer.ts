@@ -1,7 +1,8 @@
 /** A pair between two containers. Who makes it has this driver, and the other end the driver `none`. */
+
+import { type Driver, deletion } from '../plan/attachment/driver.ts';
 import type { LinkSpec } from '../plan/attachment/spec.ts';
 import { insideCommands, NAMESPACE } from '../plan/attachment/wiring.ts';
-import { type Driver, deletion } from './driver.ts';
 
 export const peer: Driver<Extract<LinkSpec, { driver: 'peer' }>> = {
   validate: () => undefined,

@@ -1,7 +1,8 @@
 /** macvlan and ipvlan: an interface on top of one of the host's, in the container alone. */
+
+import { type Driver, deletion } from '../plan/attachment/driver.ts';
 import type { LinkSpec } from '../plan/attachment/spec.ts';
 import { insideCommands, stackedCommands } from '../plan/attachment/wiring.ts';
-import { type Driver, deletion } from './driver.ts';
 
 export const stacked: Driver<Extract<LinkSpec, { driver: 'macvlan' | 'ipvlan' }>> = {
   validate: () => undefined,

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { RUN } from '../model/paths.ts';
 import { readHostRecord } from '../store/host-record.ts';
+import { isLive, listRecords } from '../store/records.ts';
 import type { Applying } from '../system/apply.ts';
 import { writeAtomically } from '../system/files.ts';
 import { lockHost } from '../system/lock.ts';
@@ -10,7 +11,25 @@ const DIRECTORY = `${RUN}/gc`;
 const ANSWER = `${DIRECTORY}/last`;
 /** How long (ms) the answer of the last sweep holds. */
 const HOLDS_MS = 3_000;
-const WAIT_SECONDS = 20;
+const WAIT_SECONDS = 3;
+
+/** Takes down what is dead, for `up` and the hooks of interfaces: quick where nothing is. What fails is logged. */
+export async function sweepDead(how: Applying): Promise<void> {
+  if (listRecords().every(isLive)) return;
+  const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
+  try {
+    await sweep(how, []);
+  } finally {
+    release();
+  }
+}
+
+async function sweep(how: Applying, stores: readonly string[]): Promise<void> {
+  const { collect, findGarbage } = await import('../attachment/gc.ts');
+  const { giveElsewhere } = await import('./cni/elsewhere.ts');
+  const { exec, log, wait } = how;
+  for (const line of await collect({ exec, log, wait }, findGarbage(how, stores), giveElsewhere)) log(line);
+}
 
 /** @returns whether it is worth trying again */
 export async function sweepOnce(how: Applying): Promise<boolean> {
@@ -20,14 +39,10 @@ export async function sweepOnce(how: Applying): Promise<boolean> {
   try {
     // Somebody swept while we waited: what that freed may be ours.
     if (lastSweep() >= asked) return true;
-    const { collect, findGarbage } = await import('../attachment/gc.ts');
-    const { giveElsewhere } = await import('./cni/elsewhere.ts');
-    const garbage = findGarbage(
+    await sweep(
       how,
       readHostRecord().networks.map(({ name }) => name),
     );
-    for (const line of await collect({ exec: how.exec, log: how.log, wait: how.wait }, garbage, giveElsewhere))
-      how.log(line);
     writeAtomically(ANSWER, '');
     return true;
   } finally {

@@ -17,6 +17,7 @@ import {
 import { upstreams } from '../model/resolv-conf.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
 import { livePolicies } from '../store/records.ts';
+import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
@@ -103,6 +104,7 @@ export async function readLinks(exec: Exec): Promise<LinkFact[]> {
     name: link.ifname,
     kind: link.linkinfo?.info_kind ?? '',
     mac: link.address ?? '',
+    fixedMac: link.linkinfo?.info_kind !== 'bridge' || hasFixedMac(link.ifname),
     mtu: link.mtu,
     up: link.flags.includes('UP'),
     alias: link.ifalias ?? '',

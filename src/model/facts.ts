@@ -15,6 +15,8 @@ export interface LinkFact {
   master: string;
   /** IPv4 addresses with their prefix length: `10.0.0.1/24`. */
   addresses: string[];
+  /** Of a bridge: whether somebody has set its MAC; else it takes on the lowest of its ports'. */
+  fixedMac: boolean;
   /** Of a bridge: whether what it passes on goes through the IP hooks of netfilter, IPv4 and IPv6. */
   filtersBridged: boolean;
   /** ifindex. */

@@ -12,14 +12,15 @@ import { applySteps } from '#src/system/apply.ts';
 import { execUntil } from '#src/system/exec.ts';
 const [before, after] = JSON.parse(readFileSync(0, 'utf8'));
 const exec = execUntil(performance.now() + 20_000);
-try {
+async function apply() {
   const bridges = [{ name: (after ?? before).network, addresses: false }];
   const facts = gatherFacts(exec, { kind: 'lxc', name: 'test' }, bridges);
   await applySteps({ exec, log: (line) => console.log(line), wait: false }, planPolicy(before, after, facts, ''));
-} catch (error) {
+}
+apply().catch((error) => {
   console.error(error.message);
   process.exit(1);
-}
+});
 `;
 
 export interface PolicyDriver {

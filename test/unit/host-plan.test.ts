@@ -15,6 +15,7 @@ const link = (name: string, values: Partial<LinkFact> = {}): LinkFact => ({
   name,
   kind: '',
   mac: '02:00:00:00:00:01',
+  fixedMac: true,
   mtu: 1500,
   up: true,
   alias: '',

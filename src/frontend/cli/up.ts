@@ -7,6 +7,7 @@ import type { Config } from '../../model/config.ts';
 import type { HostWish } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
+import { sweepDead } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
@@ -24,7 +25,9 @@ export async function up(options: OptionsOf<'up'>): Promise<number> {
   const change = changeTo(await configuration(options.config));
   requireRoot('up');
   const exec = execUntil(performance.now() + LIMIT_MS);
-  const plan = await changeHost({ exec, log: warn, wait: true }, change, WAIT_SECONDS);
+  const how = { exec, log: warn, wait: true };
+  const plan = await changeHost(how, change, WAIT_SECONDS);
+  await sweepDead(how);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }

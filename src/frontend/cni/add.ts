@@ -2,9 +2,9 @@
 import { closeSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
 import { detach } from '../../attachment/detach.ts';
-import { linkFault } from '../../drivers/driver.ts';
 import type { Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
+import { linkFault } from '../../plan/attachment/driver.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { namespaceAt, writeRecord } from '../../store/records.ts';
 import { type Applying, IpError } from '../../system/apply.ts';

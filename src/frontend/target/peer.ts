@@ -2,10 +2,10 @@
 import { closeSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
 import { detach, withNamespace } from '../../attachment/detach.ts';
-import { linkFault } from '../../drivers/driver.ts';
 import { NethooksError } from '../../errors.ts';
 import { isIPv4, subnetOf, toAddress, toNumber } from '../../model/address.ts';
 import { type AttachmentRecord, attachmentId } from '../../model/attachment.ts';
+import { linkFault } from '../../plan/attachment/driver.ts';
 import { EPHEMERAL } from '../../plan/attachment/publish.ts';
 import type { AttachmentSpec, LinkSpec } from '../../plan/attachment/spec.ts';
 import { macOf } from '../../plan/attachment/wiring.ts';

@@ -1,7 +1,5 @@
 /** From what is asked for, and what was reserved for it, to the steps that make it and the record of them: pure. */
 
-import type { Driver, LinkPlan, LinkRequest } from '../../drivers/driver.ts';
-import { DRIVERS } from '../../drivers/index.ts';
 import { NethooksError } from '../../errors.ts';
 import { bare, isV6 } from '../../model/address.ts';
 import {
@@ -25,6 +23,7 @@ import {
 } from '../../model/policy.ts';
 import type { FileStep, Step } from '../../model/step.ts';
 import { containerFiles } from './container-files.ts';
+import type { Driver, DriverTable, LinkPlan, LinkRequest } from './driver.ts';
 import type { AttachmentFacts } from './facts.ts';
 import { dhcpHost, domainsOf, hostsFile, linkedNames, namesFile, ownNames, reservationFile } from './names.ts';
 import type { AttachmentSpec, InterfaceSpec, LinkSpec, Placed } from './spec.ts';
@@ -85,13 +84,14 @@ export const namesOf = (spec: AttachmentSpec, links: readonly Link[]): Names => 
  * @param made the links are there already, and only their addresses were not known before
  */
 export function planLinks(
+  drivers: DriverTable,
   spec: AttachmentSpec,
   all: readonly Placed[],
   facts: AttachmentFacts,
   { made = false } = {},
 ): Step[] {
   const placed = all.filter((one) => !one.spec.untouched);
-  const plans = placed.map((one, index) => linkPlan(spec, one, index, facts));
+  const plans = placed.map((one, index) => linkPlan(drivers, spec, one, index, facts));
   const lines = (pick: (plan: LinkPlan) => string[]): string[] => plans.flatMap(pick);
   const before = lines((plan) => plan.before);
   const host = made ? [] : lines((plan) => plan.host);
@@ -114,9 +114,15 @@ export function planLinks(
   ];
 }
 
-function linkPlan(spec: AttachmentSpec, placed: Placed, index: number, facts: AttachmentFacts): LinkPlan {
+function linkPlan(
+  drivers: DriverTable,
+  spec: AttachmentSpec,
+  placed: Placed,
+  index: number,
+  facts: AttachmentFacts,
+): LinkPlan {
   const { link } = placed.spec;
-  const driver: Driver = DRIVERS[link.driver] as Driver;
+  const driver: Driver = drivers[link.driver] as Driver;
   const bridge = link.driver === 'bridge' ? (facts.bridges[link.bridge] ?? null) : null;
   const mac = link.driver === 'ipvlan' ? '' : macOfInterface(spec, placed);
   const request: LinkRequest = { link, placed, mac, mtu: placed.spec.mtu, bridge, index };

@@ -1,9 +1,9 @@
 /** What takes an attachment down, from its record alone: pure. Addresses go last, and by the store. */
-import { DRIVERS } from '../../drivers/index.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import { elementsOf, type Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { planPolicy } from './attach.ts';
+import type { DriverTable } from './driver.ts';
 import type { AttachmentFacts } from './facts.ts';
 import { domainsOf, namesFile, reservationFile } from './names.ts';
 
@@ -19,7 +19,11 @@ export interface Leaving {
 }
 
 /** Names first, then ports, links and rules, then the interface. */
-export function planDetach({ record, masquerade, forGood, domains }: Leaving, facts: AttachmentFacts): Step[] {
+export function planDetach(
+  drivers: DriverTable,
+  { record, masquerade, forGood, domains }: Leaving,
+  facts: AttachmentFacts,
+): Step[] {
   const { owner, interfaces, policy, files = [] } = record;
   const remove = (path: string): Step[] =>
     facts.files[path] === null || facts.files[path] === undefined
@@ -41,7 +45,7 @@ export function planDetach({ record, masquerade, forGood, domains }: Leaving, fa
     ...files.flatMap(remove),
     ...(told ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
     ...planPolicy(policy && { ...policy, masquerade }, null, facts, '').filter((step) => !isNothing(step)),
-    ...interfaces.flatMap(removeInterface),
+    ...interfaces.flatMap((one) => removeInterface(drivers, one)),
   ];
 }
 
@@ -49,8 +53,8 @@ export function planDetach({ record, masquerade, forGood, domains }: Leaving, fa
 const isNothing = (step: Step): boolean =>
   step.kind === 'elements' && Object.values(step.remove).every((elements: string[]) => elements.length === 0);
 
-function removeInterface(one: Interface): Step[] {
-  const removal = DRIVERS[one.driver].takeDown(one);
+function removeInterface(drivers: DriverTable, one: Interface): Step[] {
+  const removal = drivers[one.driver].takeDown(one);
   if (removal === null) return [];
   const where = removal.where === 'namespace' ? { where: 'namespace' as const } : {};
   return [{ kind: 'ip', commands: [removal.line], undo: [], lenient: true, ...where }];

@@ -47,6 +47,8 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, go
   } else if (link.mtu !== mtu && (link.alias === ALIAS || network.mtu !== 'auto')) {
     act(`link set dev ${name} mtu ${mtu}`, `link set dev ${name} mtu ${link.mtu}`);
   }
+  // Before the first port joins. It stays so: whose bridge it is keeps it.
+  if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
   for (const address of stale.filter((old) => old !== own && link?.addresses.includes(old)))
     act(`addr del ${address} dev ${name}`, `addr add ${address} broadcast + dev ${name}`);
   if (!link?.addresses.includes(own)) act(`addr add ${own} broadcast + dev ${name}`, `addr del ${own} dev ${name}`);

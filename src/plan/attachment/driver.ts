@@ -1,7 +1,7 @@
 /** How one kind of interface is made and removed. Pure: lines for `ip -batch`, which the applier gives to ip(8). */
-import type { DriverName, Interface } from '../model/attachment.ts';
-import type { BridgeFact } from '../plan/attachment/facts.ts';
-import type { LinkSpec, Placed } from '../plan/attachment/spec.ts';
+import type { DriverName, Interface } from '../../model/attachment.ts';
+import type { BridgeFact } from './facts.ts';
+import type { LinkSpec, Placed } from './spec.ts';
 
 /** An interface as it is to be made. */
 export interface LinkRequest<L extends LinkSpec = LinkSpec> {
