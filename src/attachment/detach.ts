@@ -1,6 +1,7 @@
 /** Takes an attachment down, by its record alone. What is not there any more is no failure. */
 import { closeSync, openSync } from 'node:fs';
 import { DRIVERS } from '../drivers/index.ts';
+import { NethooksError } from '../errors.ts';
 import { type AttachmentRecord, attachmentId, type Interface, type Life } from '../model/attachment.ts';
 import { RUN } from '../model/paths.ts';
 import { mapElements } from '../model/policy.ts';
@@ -15,7 +16,10 @@ import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../
 import { entriesOf } from '../store/register.ts';
 import { type Applying, applyAll, applySteps } from '../system/apply.ts';
 import { changeElements } from '../system/elements.ts';
+import { hasOrphans } from '../system/exec.ts';
 import { filesIn, readText } from '../system/files.ts';
+import { isAlive as isProcessAlive } from '../system/process.ts';
+import { sleep } from '../system/sleep.ts';
 import { gatherFacts, nameFiles } from './facts.ts';
 import { removeShim } from './shim.ts';
 import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
@@ -23,6 +27,9 @@ import { thisProcess } from './this-process.ts';
 
 /** How another program takes back the addresses of an attachment; undefined where it gave none. */
 export type GiveElsewhere = (how: Applying, record: AttachmentRecord) => DetachOptions['giveElsewhere'];
+
+/** How long (ms) a program may go on that outlived the process that started it. */
+const ORPHAN_MS = 5_000;
 
 export interface DetachOptions {
   /** Whether its addresses and DHCP reservations go too: those of an LXC container stay until it is destroyed. */
@@ -38,6 +45,7 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   const { owner, interfaces: known, policy, links } = record;
   const { forGood = owner.kind !== 'lxc', giveElsewhere } = options;
   const id = attachmentId(owner);
+  awaitOrphans(record);
   const interfaces = record.rebuilt ? guessed(record) : known;
   writeRecord({ ...record, state: 'leaving', by: thisProcess() });
   const errors: unknown[] = [];
@@ -80,6 +88,15 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   }
   removeRecord(id);
   if (record.peer !== undefined && readRecord(record.peer)) removeRecord(record.peer);
+}
+
+/** Programs that a killed process has started and left behind come to their end first: what they do must not come after us. */
+function awaitOrphans({ by }: AttachmentRecord): void {
+  if (!by || isProcessAlive(by)) return;
+  for (let waited = 0; hasOrphans(by); waited += 20) {
+    if (waited >= ORPHAN_MS) throw new NethooksError('a program that was started for it still runs');
+    sleep(20);
+  }
 }
 
 /** The ports that it holds, by what the register says. */

@@ -6,7 +6,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { NethooksError } from '../errors.ts';
 import { bare } from '../model/address.ts';
 import {
   type AddressStore,
@@ -16,7 +15,7 @@ import {
   holderIdOf,
   type KeptRecord,
 } from '../model/attachment.ts';
-import { RUN } from '../model/paths.ts';
+import { RUN, SLOTS, STATE } from '../model/paths.ts';
 import { elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { elementsAbout } from '../plan/attachment/detach.ts';
 import { domainsOf } from '../plan/attachment/names.ts';
@@ -28,9 +27,7 @@ import { isInProgress, isLive, listKept, listRecords, readKept, readRecord } fro
 import { type Entry, entriesOf, give } from '../store/register.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import { bestEffort } from '../system/container-files.ts';
-import { hasOrphans } from '../system/exec.ts';
-import { filesIn, readText, removeFile } from '../system/files.ts';
-import { sleep } from '../system/sleep.ts';
+import { abandonedIn, filesIn, readText, removeFile } from '../system/files.ts';
 import { detach, type GiveElsewhere, withNamespace } from './detach.ts';
 import { forget } from './forget.ts';
 
@@ -42,7 +39,7 @@ export interface Garbage {
   ports: HeldPort[];
   /** Names, MACs and masqueraded addresses. */
   entries: Entry[];
-  /** Files that dnsmasq reads. */
+  /** Files that dnsmasq reads, and what killed processes were writing. */
   files: string[];
   /** Links of containers that do not run. */
   links: { parent: string; child: string }[];
@@ -60,8 +57,6 @@ export interface SweepOptions {
 
 /** A reservation this young (ms) may be of a container that lxc-execute has just started, which has no directory. */
 const STARTING_MS = 60_000;
-/** How long (ms) a program may go on that outlived the process that started it. */
-const ORPHAN_MS = 5_000;
 
 /** Looks; changes nothing. */
 export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly string[]): Garbage {
@@ -94,7 +89,7 @@ export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly s
       const owner = living(entry.holder);
       return !owner || (!isUnsure(owner) && !owns(owner, entry));
     }),
-    files: files.filter((path) => !isOwnedFile(path, live, kept)),
+    files: [...files.filter((path) => !isOwnedFile(path, live, kept)), ...abandoned()],
     links: links.filter(({ parent, child }) => {
       const owner = living(`lxc/${parent}`);
       return !owner || (!isUnsure(owner) && !owner.links.some(({ container }) => container === child));
@@ -124,6 +119,16 @@ const listFiles = (): string[] => [
   ...filesIn(`${RUN}/dnsmasq`).flatMap((network) =>
     filesIn(`${RUN}/dnsmasq/${network}/dhcp-hosts`).map((file) => `${RUN}/dnsmasq/${network}/dhcp-hosts/${file}`),
   ),
+];
+
+/** Temporary files and places in the queue of processes that were killed. */
+const abandoned = (): string[] => [
+  ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedIn),
+  ...filesIn(SLOTS).flatMap((slot) => {
+    const path = `${SLOTS}/${slot}`;
+    const pid = /^(\d+)\n$/.exec(readText(path) ?? '')?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`) ? path : [];
+  }),
 ];
 
 function isOwnedFile(path: string, live: readonly AttachmentRecord[], kept: ReadonlyMap<string, KeptRecord>): boolean {
@@ -257,15 +262,10 @@ function stillStale({ elements }: Garbage): { remove: PolicyElements; isEmpty: b
   return { remove, isEmpty: Object.values(remove).every((list) => list.length === 0) };
 }
 
-/** One that is dead, unless it has come back to life. Programs that its process started and left behind come to their end first. */
+/** One that is dead, unless it has come back to life. */
 async function takeDown(how: Applying, id: string, give: GiveElsewhere): Promise<void> {
   const record = readRecord(id);
   if (record === null || isLive(record)) return;
-  const { by } = record;
-  for (let waited = 0; by && hasOrphans(by); waited += 20) {
-    if (waited >= ORPHAN_MS) throw new NethooksError('a program that was started for it still runs');
-    sleep(20);
-  }
   await withNamespace(how, record.life, (inside) => {
     const giveElsewhere = give(inside, record);
     return detach(inside, record, giveElsewhere ? { giveElsewhere } : {});

@@ -5,8 +5,9 @@ export const RUN = '/run/nethooks';
 /** The resolved configuration, for hooks. */
 export const CONFIG_CACHE = `${RUN}/config.json`;
 export const STATE = '/var/lib/nethooks';
-/** How many hooks work at once, and how long (s) one may do nothing: hooks/lxc/guard reads it, and has a slot beside it for each. */
-export const HOOK_LIMITS = `${RUN}/slots/limits`;
+/** A file for each hook that works now; in `limits` how many may, and how long (s) one may do nothing (hooks/lxc/guard). */
+export const SLOTS = `${RUN}/slots`;
+export const HOOK_LIMITS = `${SLOTS}/limits`;
 /** There where dnsmasq is so old that it does not notice hosts files that go: hooks have to tell it then. */
 export const DNSMASQ_RELOADS = `${RUN}/dnsmasq-reloads`;
 /** What `nethooks setup` made and replaced (model/manifest.ts), and copies of what it replaced, each below its own path. */

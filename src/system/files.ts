@@ -1,6 +1,19 @@
 /** Reading and writing files of the host (never below a container's root: that is rootfs.ts). */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+
+/** Names of temporary files, of {@link writeAtomically} and of reservation-file.ts. */
+const TEMPORARY = /^\.nethooks-(\d+)-|^\..+\.(\d+)\.nethooks$/;
 
 /** A file's text, or null when it is not there. Throws on anything else, such as a directory in its place. */
 export function readText(path: string): string | null {
@@ -57,6 +70,24 @@ export function filesIn(directory: string): string[] {
     if (isMissing(error)) return [];
     throw error;
   }
+}
+
+/**
+ * What processes that are gone were about to put in place, below a directory: the names of temporary files have the process's id.
+ */
+export function abandonedIn(directory: string): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory, { recursive: true }) as string[];
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+  return names.flatMap((name) => {
+    const [, before, after] = TEMPORARY.exec(basename(name)) ?? [];
+    const pid = before ?? after;
+    return pid !== undefined && !existsSync(`/proc/${pid}`) ? join(directory, name) : [];
+  });
 }
 
 function currentMode(path: string): number | undefined {

@@ -21,20 +21,6 @@ const EXHAUSTIVE = Boolean(process.env.NETHOOKS_EXHAUSTIVE);
 /** How many points of each scenario otherwise. */
 const SAMPLE = 5;
 
-/** What is known to stay behind: tests of these must fail, so whoever mends one takes it off the list. */
-const KNOWN = [
-  'of start-host, then post-stop',
-  'of start-host of a new container, which is destroyed',
-  'of post-stop',
-  'of ADD, then DEL',
-  'of ADD with a masquerade of its own; the namespace vanishes without DEL',
-  'of DEL with a masquerade of its own, then DEL again',
-  'of attach, then detach',
-  'of start-host, then post-stop, while a program that it has started goes on',
-  'of ADD, then DEL, while a program that it has started goes on',
-  'of ADD, then DEL, leads no published port to whoever gets the address next',
-];
-
 const FLAGS = '--publish 8080:80 --publish 127.0.0.1::81 --alias other --link stay:db';
 const ON_NETWORK = `'${cniOnNetwork(8090)}'`;
 const ON_BRIDGE = `'${cniOnBridge()}' /opt/cni/bin/nethooks-bridge`;
@@ -229,10 +215,8 @@ describeLab('SIGKILL', () => {
   }
 });
 
-/** A test; of one of {@link KNOWN} it is expected to fail, and passes only as long as it does. */
 function test(what: string, body: () => Promise<void>): void {
-  const kind = KNOWN.includes(what) && !EXHAUSTIVE ? it : it;
-  kind(what, body, EXHAUSTIVE ? 1_200_000 : 60_000);
+  it(what, body, EXHAUSTIVE ? 1_200_000 : 60_000);
 }
 
 /** What a run has left must not be found again after the next one. */

@@ -55,8 +55,8 @@ const runtimeConfig = (hostPort?: number): object =>
 
 /**
  * What nethooks has on the host, one line each, to compare before and after: links with their bridges, routes, nft, and the files
- * below /run/nethooks, /var/lib/nethooks and /var/lib/cni/networks with their content. Left out: locks, logs, round robin's memory, and
- * what records say, as only their being there matters.
+ * below /run/nethooks, /var/lib/nethooks and /var/lib/cni/networks with their content. Left out: locks, logs, round robin's memory, what
+ * dnsmasq was told last, and what records say, as only their being there matters.
  */
 export async function hostState(host: ThrowawayHost): Promise<string[]> {
   return parseState(await sh(host, STATE));
@@ -69,8 +69,8 @@ ip -4 -o address | sed -E 's/^[0-9]+: +([^ ]+) +inet ([^ ]+).*/address \\1 \\2/'
 ip route show table all | sed -E 's/ linkdown//; s/ +$//; s/^/route /'
 cd /
 dirs=; for dir in run/nethooks var/lib/nethooks var/lib/cni/networks; do [ ! -d $dir ] || dirs="$dirs $dir"; done
-find $dirs -type f \\( -empty -o -name '*.json*' \\)
-grep -rsH '' --exclude='*.json*' $dirs || true
+find $dirs -type f ! -path '*/told/*' \\( -empty -o -name '*.json*' \\)
+grep -rsH '' --exclude='*.json*' --exclude-dir=told $dirs || true
 echo '== nft'
 nft -s list ruleset
 `;

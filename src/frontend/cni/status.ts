@@ -1,9 +1,8 @@
 /** STATUS: whether an ADD could work now. */
-import { accessSync } from 'node:fs';
-import { join } from 'node:path';
 import { readHostRecord } from '../../store/host-record.ts';
 import { type CniContext, requireNetwork } from './add.ts';
 import type { Conf } from './conf.ts';
+import { isInstalled } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
 import { ipamOf } from './ipam.ts';
 import type { Request } from './request.ts';
@@ -25,15 +24,5 @@ export function status({ exec }: CniContext, request: Request, conf: Conf): void
   const ipam = conf.kind === 'network' || conf.kind === 'dns' ? null : ipamOf(request, conf);
   if (ipam?.how !== 'plugin') return;
   const { type, path } = ipam.delegation;
-  if (!path.some((directory) => exists(join(directory, type))))
-    throw unavailable(`failed to find plugin "${type}" in path [${path.join(' ')}]`);
-}
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch {
-    return false;
-  }
+  if (!isInstalled(ipam.delegation)) throw unavailable(`failed to find plugin "${type}" in path [${path.join(' ')}]`);
 }
