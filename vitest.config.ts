@@ -26,7 +26,7 @@ export default defineConfig({
     minWorkers: 1,
     projects: [
       project('unit'),
-      project('integration', { ...lab, testTimeout: 30_000, hookTimeout: 60_000 }),
+      project('integration', { ...lab, testTimeout: 60_000, hookTimeout: 120_000 }),
       project('e2e', { ...lab, testTimeout: 120_000, hookTimeout: 300_000 }),
     ],
   },

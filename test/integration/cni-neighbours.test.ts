@@ -35,7 +35,9 @@ const bare = (cidr: string) => cidr.split('/')[0] as string;
 const expectClean = async () => expect((await cniState(host)).replace(/^cni0\n/m, '')).toBe(clean);
 
 const RESET = `
-for name; do ip netns pids $name | xargs -r kill; ip netns del $name; ip netns add $name; done
+for name in $(lxc-ls -1 --running); do lxc-stop -k -n "$name" || true; done
+for name in $(ip netns list | cut -d' ' -f1); do ip netns pids "$name" | xargs -r kill -9; ip netns del "$name"; done
+for name; do ip netns add "$name"; ip -n "$name" link set lo up; done
 for kind in attachments ports claims macs masquerade names/lxc; do rm -rf "/run/nethooks/$kind"; done
 rm -rf /var/lib/cni
 nethooks up >/dev/null || true

@@ -173,6 +173,11 @@ describeLabUnless(stacked, 'on a machine where nethooks is installed and runs', 
     onTestFinished(() => machine.close()); // other tests look for what is left of any
     await sh(machine, 'mkdir -p /etc/network/if-up.d /usr/lib/cni; printf mine >/etc/network/if-up.d/nethooks');
     await installNethooks(machine);
+    // systemd, which does not run there, would have enabled the service.
+    await sh(
+      machine,
+      'cd /etc/systemd/system; mkdir -p multi-user.target.wants; ln -s /usr/lib/systemd/system/nethooks.service multi-user.target.wants',
+    );
     const files = 'find /etc /usr /var/lib /var/log -xdev -iname "*nethooks*" ! -path "*/install/*" | sort';
     expect(await sh(machine, `${files}; ls /usr/lib/cni`)).toMatch(/usr\/sbin\/nethooks\n[\s\S]*^nethooks-ptp$/m);
     const before = await snapshot(machine);
