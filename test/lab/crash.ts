@@ -7,6 +7,7 @@ import { sh, writeFile } from './host.ts';
 
 const EXECUTABLE = '/usr/lib/nethooks/nethooks';
 const TRACE = '/srv/trace';
+const KILLED = '/srv/killed';
 
 /** System calls by which something outside the process changes, or a program begins. */
 const CALLS = [
@@ -41,8 +42,17 @@ const KILLER = `#!/bin/sh
 case \${KILL_AT-} in
   '') exec ${EXECUTABLE}.real "$@" ;;
   nowhere) exec strace -D -y -s 300 -o ${TRACE} -e trace=${CALLS.join()} ${EXECUTABLE}.real "$@" ;;
-  *) exec strace -D -qqq -o /dev/null -e trace="\${KILL_AT%%:*}" -e inject="$KILL_AT" ${EXECUTABLE}.real "$@" ;;
+  *) exec strace -D -o ${KILLED} -e trace="\${KILL_AT%%:*}" -e inject="$KILL_AT" ${EXECUTABLE}.real "$@" ;;
 esac
+`;
+
+/** Prints `was killed` if the last run with KILL_AT met its point; for a shell script. strace writes its last line after the process has ended. */
+export const WAS_KILLED = `
+if [ -n "$KILL_AT" ] && [ "$KILL_AT" != nowhere ]; then
+  until grep -q '^+++' ${KILLED}; do sleep 0.005; done
+  ! grep -q '^+++ killed by SIGKILL' ${KILLED} || echo 'was killed'
+  rm ${KILLED}
+fi
 `;
 
 /** The value of KILL_AT for a point. */
