@@ -16,15 +16,21 @@ import {
   type KeptRecord,
 } from '../model/attachment.ts';
 import { RUN, SLOTS, STATE } from '../model/paths.ts';
-import { elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
-import { elementsAbout } from '../plan/attachment/detach.ts';
-import { domainsOf } from '../plan/attachment/names.ts';
+import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
 import { DEFAULT_DATA_DIR, type Holder, listAddresses, releaseAddress, storeOf } from '../store/addresses.ts';
 import { forgetParent, listNotes } from '../store/links.ts';
-import { type HeldPort, listPorts, releasePorts, samePort } from '../store/ports.ts';
-import { isInProgress, isLive, listKept, listRecords, readKept, readRecord } from '../store/records.ts';
-import { type Entry, entriesOf, give } from '../store/register.ts';
+import { type HeldPort, listPorts, listUnclearPorts, mendPort, releasePorts, samePort } from '../store/ports.ts';
+import {
+  isInProgress,
+  isLive,
+  listKept,
+  listRecords,
+  readKept,
+  readRecord,
+  unsureAddresses,
+} from '../store/records.ts';
+import { type Entry, entriesOf, give, mend, owns } from '../store/register.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import { bestEffort } from '../system/container-files.ts';
 import { abandonedIn, filesIn, readText, removeFile } from '../system/files.ts';
@@ -102,15 +108,6 @@ export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly s
 /** Whether it may have what its record does not say yet, or any more. */
 const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
 
-function owns({ names, interfaces, policy }: AttachmentRecord, { register, key }: Entry): boolean {
-  if (register === 'masquerade') return policy?.masquerade.some((address) => bare(address) === key) ?? false;
-  const [where = '', what = ''] = [dirname(key), basename(key)];
-  if (register === 'macs') return interfaces.some(({ network, mac }) => network === where && mac === what);
-  return (
-    domainsOf(interfaces).includes(where) && [...names.own, ...names.linked.map(({ name }) => name)].includes(what)
-  );
-}
-
 /** Hosts files of names, and reservations in DHCP. */
 const listFiles = (): string[] => [
   ...filesIn(`${RUN}/names`).flatMap((domain) =>
@@ -148,10 +145,7 @@ function isOwnedFile(path: string, live: readonly AttachmentRecord[], kept: Read
 function staleElements(sets: Record<string, string[]>, live: readonly AttachmentRecord[]): PolicyElements {
   const present = mapElements((name) => sets[name] ?? []);
   const wanted = elementsOf(...live.flatMap(({ policy }) => policy ?? []));
-  const unsure = live
-    .filter((record) => record.rebuilt)
-    .flatMap(({ interfaces }) => interfaces.flatMap((one) => one.addresses.map(bare)));
-  return subtractElements(subtractElements(present, wanted), elementsAbout(unsure, sets));
+  return subtractElements(subtractElements(present, wanted), elementsAbout(unsureAddresses(live), sets));
 }
 
 interface Held {
@@ -238,9 +232,10 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
     await attempt('rules', () =>
       applySteps(how, [{ kind: 'elements', remove, add: mapElements(() => []), guard: [], setup: null }]),
     );
+  for (const port of listUnclearPorts()) await attempt(`port ${port.hostPort}`, () => mendPort(port));
   for (const port of garbage.ports) await attempt(port.container, () => releasePorts(port.container, [port]));
   for (const { register, key, holder } of garbage.entries)
-    await attempt(key, () => (holder === null ? removeFile(`${RUN}/${register}/${key}`) : give(register, key, holder)));
+    await attempt(key, () => (holder === null ? mend(register, key) : give(register, key, holder)));
   for (const path of garbage.files) await attempt(path, () => removeFile(path));
   for (const { parent, child } of garbage.links)
     await attempt(parent, () => forgetParent(parent, { children: [child] }));

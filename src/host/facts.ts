@@ -16,7 +16,7 @@ import {
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
-import { livePolicies } from '../store/records.ts';
+import { listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
@@ -37,11 +37,12 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   const files = readFiles(exec, [...wanted, ...known]);
   const [[{ nft, iptables }, links], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
-  const policies = livePolicies();
-  return { ...rest, links, nft, iptables, policies, localnet: readLocalnet(links) };
+  const records = listRecords();
+  const containers = { policies: livePolicies(records), unsure: unsureAddresses(records) };
+  return { ...rest, links, nft, iptables, ...containers, localnet: readLocalnet(links) };
 }
 
-type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'localnet'>;
+type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));

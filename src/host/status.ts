@@ -1,18 +1,18 @@
 /** What `nethooks status` knows, as data. */
 
-import { join } from 'node:path';
 import { toNumber } from '../model/address.ts';
+import { type AttachmentRecord, holderIdOf } from '../model/attachment.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
 import type { HostFacts } from '../model/facts.ts';
-import { dnsName } from '../model/names.ts';
-import { leasesFile, namesDir } from '../model/paths.ts';
+import { leasesFile } from '../model/paths.ts';
 import { describe, type Plan, type Step } from '../model/step.ts';
+import { namesFile } from '../plan/attachment/names.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
 import { checksumRule, ownRules } from '../plan/host/rules.ts';
-import { listAddresses, storeOf } from '../store/addresses.ts';
-import { isAlive, readContainer } from '../store/records.ts';
+import { type Holder, listAddresses, storeOf } from '../store/addresses.ts';
+import { isAlive, listRecords } from '../store/records.ts';
 import { readText } from '../system/files.ts';
 
 export interface Lease {
@@ -31,7 +31,8 @@ export interface ContainerStatus {
   ifname: string;
   /** The name that answers now, or null. */
   dnsName: string | null;
-  /** pid of its init while it runs. */
+  running: boolean;
+  /** pid of its init, for a container of LXC that runs. */
   pid: number | null;
 }
 
@@ -70,8 +71,9 @@ export interface Status {
 
 /** Puts the status together from facts, the plan that `up` would apply, and the store. */
 export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
+  const records = listRecords();
   return {
-    networks: config.networks.map((network) => networkStatus(network, facts)),
+    networks: config.networks.map((network) => networkStatus(network, facts, records)),
     forwarding: facts.ipForward === '1',
     resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
     upstreams: facts.upstreams,
@@ -83,7 +85,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
 /** What a step is about, in one line. */
 const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
 
-function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus {
+function networkStatus(network: NetworkConfig, facts: HostFacts, records: readonly AttachmentRecord[]): NetworkStatus {
   const { name, address, prefix, reserve } = network;
   const link = facts.links.find((candidate) => candidate.name === name);
   const checksum = checksumRule(name);
@@ -104,7 +106,7 @@ function networkStatus(network: NetworkConfig, facts: HostFacts): NetworkStatus 
     served: served(network),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: toNumber(reserve.to) - toNumber(reserve.from) + 1 },
-    containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder.id, holder.ifname)),
+    containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder, records)),
     leases: readLeases(name),
   };
 }
@@ -120,16 +122,24 @@ function masquerades(network: NetworkConfig, facts: HostFacts): boolean {
   return there && (set?.some((element) => element.split(' ')[0] === network.subnet) ?? false);
 }
 
-function containerStatus(network: NetworkConfig, address: string, id: string, ifname: string): ContainerStatus {
-  const name = id.replace(/^lxc-/, '');
-  const record = id.startsWith('lxc-') ? readContainer(name) : null;
-  const running = record !== null && isAlive(record);
-  const answers = readText(join(namesDir(network.domain), name))?.includes(`${address} `) ?? false;
+function containerStatus(
+  { domain }: NetworkConfig,
+  address: string,
+  { id, ifname }: Holder,
+  records: readonly AttachmentRecord[],
+): ContainerStatus {
+  const record = records.find(
+    ({ owner, interfaces }) => holderIdOf(owner) === id && interfaces.some((one) => one.ifname === ifname),
+  );
+  const running = record !== undefined && isAlive(record);
+  const [own] = record?.names.own ?? [];
+  const answers = record && readText(namesFile(domain, record.owner))?.includes(`${address} `);
   return {
-    name,
+    name: id.replace(/^lxc-/, ''),
     address,
     ifname,
-    dnsName: answers ? `${dnsName(name)}.${network.domain}` : null,
+    dnsName: answers && own !== undefined ? `${own}.${domain}` : null,
+    running,
     pid: running && record.life && 'pid' in record.life ? record.life.pid : null,
   };
 }

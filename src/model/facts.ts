@@ -65,6 +65,8 @@ export interface HostFacts {
   localnet: { on: string[]; noted: string[] };
   /** What running containers should have in the table. */
   policies: Policy[];
+  /** Addresses of running containers of which nobody knows what they should have there. */
+  unsure: string[];
   /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */
   iptables: { table: string; line: string }[];
   /** Texts of the files a plan may change; null when not there. */

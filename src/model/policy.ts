@@ -127,3 +127,12 @@ export const mapElements = (make: (name: keyof PolicyElements) => string[]): Pol
   Object.fromEntries(
     (Object.keys(PolicySets) as (keyof PolicyElements)[]).map((name) => [name, make(name)]),
   ) as PolicyElements;
+
+/** Elements of our table that lead to or from addresses, for a record that does not say which are its own. */
+export function elementsAbout(
+  addresses: readonly string[],
+  sets: Readonly<Record<string, readonly string[]>>,
+): PolicyElements {
+  const about = (element: string): boolean => element.split(/ [.:] /).some((word) => addresses.includes(word));
+  return mapElements((name) => (sets[name] ?? []).filter(about));
+}

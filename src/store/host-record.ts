@@ -6,10 +6,11 @@ import { CONFIG_CACHE, HOST_RECORD } from '../model/paths.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
 import { readJson, setAside } from '../system/json-file.ts';
 import { logHook } from '../system/log.ts';
+import { cacheShape, hostShape } from './shapes.ts';
 
 /** The record of what is applied; an empty one when nothing is. One that cannot be read is rebuilt. */
 export function readHostRecord(): HostRecord {
-  const found = readJson<HostRecord>(HOST_RECORD, (value) => Array.isArray(value.networks));
+  const found = readJson<HostRecord>(HOST_RECORD, hostShape);
   if (found.state === 'found') return { ...EMPTY_RECORD, ...found.value };
   if (found.state === 'missing') return EMPTY_RECORD;
   setAside(HOST_RECORD);
@@ -24,7 +25,7 @@ export function readHostRecord(): HostRecord {
 
 /** The networks of the last configuration that was read whose bridges are there. What was found before them is not known any more. */
 function rebuilt(): HostRecord {
-  const config = readJson<{ config: Config }>(CONFIG_CACHE, (value) => Array.isArray(value.config?.networks));
+  const config = readJson<{ config: Config }>(CONFIG_CACHE, cacheShape);
   if (config.state !== 'found') return EMPTY_RECORD;
   const { host, networks } = config.value.config;
   const up = networks.filter(({ name }) => readText(`/sys/class/net/${name}/bridge/bridge_id`) !== null);

@@ -4,7 +4,7 @@
  */
 import { rmdirSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { showOwner } from '../model/attachment.ts';
+import { attachmentId, ownerOf, showOwner } from '../model/attachment.ts';
 import { RUN } from '../model/paths.ts';
 import type { Published } from '../model/policy.ts';
 import { each, type PortRange, type Protocol } from '../model/ports.ts';
@@ -14,6 +14,7 @@ import { boundSockets, type Owner, ownersOf, type Socket, showOwner as showProce
 import { type Holder, readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
 import { sleep } from '../system/sleep.ts';
 import { Exhausted } from './addresses.ts';
+import { isLive, listRecords } from './records.ts';
 
 export const PORTS_DIR = `${RUN}/ports`;
 
@@ -96,9 +97,32 @@ export function listPorts(directory = PORTS_DIR): HeldPort[] {
   });
 }
 
+/**
+ * A reservation that does not say whose it is gets the name of the attachment that has the port by its record, or goes.
+ * @returns whether the port is free now
+ */
+export function mendPort(port: HostPort, directory = PORTS_DIR): boolean {
+  const holder = readHolder(`${directory}/${fileOf(port)}`);
+  if (holder && ownerOf(holder.id)) return false;
+  if (!releaseIfHeld(directory, fileOf(port), holder && { id: holder.id })) return false;
+  const owner = listRecords().find(
+    (record) => isLive(record) && record.policy?.publish.some((one) => samePort(one, port)),
+  );
+  if (!owner) return true;
+  reserving(directory, holderOf(attachmentId(owner.owner)), (link) => link(fileOf(port)));
+  return false;
+}
+
+/** Reservations that do not say whose they are. */
+export const listUnclearPorts = (): HostPort[] =>
+  entries(PORTS_DIR).filter((port) => holderAt(PORTS_DIR, port) === null);
+
 const holderOf = (container: string): Holder => ({ id: container, ifname: '-' });
-const holderAt = (directory: string, port: HostPort): string | null =>
-  readHolder(`${directory}/${fileOf(port)}`)?.id ?? null;
+/** The attachment that a file names; null when it names none. */
+function holderAt(directory: string, port: HostPort): string | null {
+  const id = readHolder(`${directory}/${fileOf(port)}`)?.id;
+  return id !== undefined && ownerOf(id) ? id : null;
+}
 const fileOf = ({ protocol, hostAddress, hostPort }: HostPort): string =>
   `${protocol}-${hostPort}/${hostAddress ?? '0.0.0.0'}`;
 const show = (port: HostPort): string => `${showHostPort(port)}/${port.protocol}`;
@@ -217,7 +241,7 @@ class Claims {
     const own = this.mine.get(key(port)) ?? [];
     if (own.some((other) => excludes(other, port)) || this.owner(port) || this.sockets.busy(port)) return false;
     const held = holderAt(this.directory, port) === this.container;
-    if (!held && !link(fileOf(port))) return false;
+    if (!held && !link(fileOf(port)) && !(mendPort(port, this.directory) && link(fileOf(port)))) return false;
     const { protocol, hostAddress, hostPort } = port;
     this.mine.set(key(port), [...own, { protocol, hostAddress, hostPort }]);
     if (!held) this.fresh.push({ protocol, hostAddress, hostPort });

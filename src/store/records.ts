@@ -4,7 +4,7 @@
  */
 import { rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isV6 } from '../model/address.ts';
+import { bare, isV6 } from '../model/address.ts';
 import {
   type AttachmentRecord,
   attachmentId,
@@ -18,19 +18,21 @@ import {
 import { ATTACHMENTS, keptRecord } from '../model/paths.ts';
 import type { Policy, Published } from '../model/policy.ts';
 import type { Port } from '../model/ports.ts';
+import { either } from '../model/shape.ts';
 import { ensureText, filesIn, removeFile, writeAtomically } from '../system/files.ts';
 import { readJson, setAside } from '../system/json-file.ts';
 import { logHook } from '../system/log.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
 import { heldBy, storeOf } from './addresses.ts';
+import { attachmentShape, formerKeptShape, keptShape } from './shapes.ts';
 
 const fileOf = (id: string): string => join(ATTACHMENTS, `${id}.json`);
 
 /** The record of an attachment; null without one. One that cannot be read is rebuilt. */
 export function readRecord(id: string): AttachmentRecord | null {
   const path = fileOf(id);
-  const found = readJson<AttachmentRecord>(path, (value) => Array.isArray(value.interfaces) && 'owner' in value);
-  if (found.state === 'found') return found.value;
+  const found = readJson<AttachmentRecord>(path, attachmentShape);
+  if (found.state === 'found' && attachmentId(found.value.owner) === id) return found.value;
   const owner = ownerOf(id);
   if (found.state === 'missing' || owner === null) return null;
   setAside(path);
@@ -99,8 +101,14 @@ export const isLive = (record: AttachmentRecord): boolean =>
   isInProgress(record) || (record.state === 'attached' && isAlive(record));
 
 /** The policies of the attachments that are live. */
-export const livePolicies = (records: readonly AttachmentRecord[] = listRecords()): Policy[] =>
+export const livePolicies = (records: readonly AttachmentRecord[]): Policy[] =>
   records.flatMap((record) => (record.policy && isLive(record) ? [record.policy] : []));
+
+/** Addresses of those whose record was lost: nobody knows what else of the firewall is theirs, so all that is about them stays. */
+export const unsureAddresses = (records: readonly AttachmentRecord[]): string[] =>
+  records
+    .filter((record) => record.rebuilt && isLive(record))
+    .flatMap(({ interfaces }) => interfaces.flatMap(({ addresses }) => addresses.map(bare)));
 
 /** Which namespace a path leads to, as device and inode; null when there is none. */
 export function namespaceAt(path: string): string | null {
@@ -124,10 +132,7 @@ export function readKept(container: string): KeptRecord {
 /** The same; null when it never started. */
 export function readKeptIfThere(container: string): KeptRecord | null {
   const path = keptRecord(container);
-  const found = readJson<KeptRecord | FormerKept | FormerAttachment[]>(
-    path,
-    (value) => Array.isArray(value) || 'interfaces' in value || 'attachments' in value,
-  );
+  const found = readJson<KeptRecord | FormerKept | FormerAttachment[]>(path, either(keptShape, formerKeptShape));
   if (found.state === 'found') return current(found.value);
   if (found.state === 'missing') return null;
   setAside(path);

@@ -3,11 +3,14 @@
  * `/run/nethooks/REGISTER/KEY`, that names its attachment; host ports are kept the same way (ports.ts), and addresses in host-local's
  * layout (addresses.ts).
  */
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
+import { bare } from '../model/address.ts';
+import { type AttachmentRecord, attachmentId, ownerOf } from '../model/attachment.ts';
 import { registerDir } from '../model/paths.ts';
+import { domainsOf } from '../plan/attachment/names.ts';
 import { filesIn } from '../system/files.ts';
 import { readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
-import { isAlive, readRecord } from './records.ts';
+import { isAlive, isLive, listRecords, readRecord } from './records.ts';
 
 /** `claims`: DOMAIN/NAME. `macs`: NETWORK/MAC. `masquerade`: ADDRESS. */
 export type Register = 'claims' | 'macs' | 'masquerade';
@@ -41,6 +44,7 @@ export function take(register: Register, key: string, id: string, { always = fal
     // Twice: whoever has died gives way, and somebody else may be quicker to take its place.
     for (let attempt = 0; ; attempt++) {
       if (reserve(file)) return { holder: null, fresh: true };
+      mend(register, key);
       const holder = readHolder(path)?.id;
       if (holder === id) return { holder: null, fresh: false };
       if (holder !== undefined && !always && !isGone(holder)) return { holder, fresh: false };
@@ -58,8 +62,10 @@ export function give(register: Register, key: string, id: string): boolean {
 }
 
 /** Who has it; null for nobody. */
-export const holderIn = (register: Register, key: string): string | null =>
-  readHolder(`${registerDir(register)}/${key}`)?.id ?? null;
+export function holderIn(register: Register, key: string): string | null {
+  const id = readHolder(`${registerDir(register)}/${key}`)?.id;
+  return id !== undefined && ownerOf(id) ? id : null;
+}
 
 /** Everything in a register. */
 export function entriesOf(register: Register): Entry[] {
@@ -71,6 +77,28 @@ export function entriesOf(register: Register): Entry[] {
     const since = reservedAt(`${directory}/${key}`);
     return since === null ? [] : [{ register, key, holder: holderIn(register, key), since }];
   });
+}
+
+/** An entry that does not say whose it is gets the name of the attachment that has it by its record, or goes. */
+export function mend(register: Register, key: string): void {
+  const directory = registerDir(register);
+  const holder = readHolder(`${directory}/${key}`);
+  if ((holder && ownerOf(holder.id)) || !releaseIfHeld(directory, key, holder && { id: holder.id })) return;
+  const owner = listRecords().find((record) => isLive(record) && owns(record, { register, key }));
+  if (owner) reserving(directory, { id: attachmentId(owner.owner), ifname: '-' }, (reserve) => reserve(key));
+}
+
+/** Whether an entry is an attachment's, by its record. */
+export function owns(
+  { names, interfaces, policy }: AttachmentRecord,
+  { register, key }: Pick<Entry, 'register' | 'key'>,
+): boolean {
+  if (register === 'masquerade') return policy?.masquerade.some((address) => bare(address) === key) ?? false;
+  const [where = '', what = ''] = [dirname(key), basename(key)];
+  if (register === 'macs') return interfaces.some(({ network, mac }) => network === where && mac === what);
+  return (
+    domainsOf(interfaces).includes(where) && [...names.own, ...names.linked.map(({ name }) => name)].includes(what)
+  );
 }
 
 function isGone(id: string): boolean {

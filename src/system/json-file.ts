@@ -1,12 +1,13 @@
 /** Records: JSON files of ours that may have been cut off by a full disk or a power cut, and must never stop anybody. */
 import { renameSync } from 'node:fs';
+import type { Shape } from '../model/shape.ts';
 import { readText } from './files.ts';
 
-/** What a file holds; `missing`, or `broken` when it is no JSON object of the right shape. */
+/** What a file holds; `missing`, or `broken` when it is not of the right shape. */
 export type Found<T> = { state: 'found'; value: T } | { state: 'missing' } | { state: 'broken' };
 
-/** @param isValid whether the parsed value has what its readers rely on */
-export function readJson<T>(path: string, isValid: (value: T) => boolean): Found<T> {
+/** @param shape what the readers of the value rely on */
+export function readJson<T>(path: string, shape: Shape): Found<T> {
   let text: string | null;
   try {
     text = readText(path);
@@ -15,10 +16,8 @@ export function readJson<T>(path: string, isValid: (value: T) => boolean): Found
   }
   if (text === null) return { state: 'missing' };
   try {
-    const value = JSON.parse(text) as T;
-    return typeof value === 'object' && value !== null && isValid(value)
-      ? { state: 'found', value }
-      : { state: 'broken' };
+    const value: unknown = JSON.parse(text);
+    return shape(value) ? { state: 'found', value: value as T } : { state: 'broken' };
   } catch {
     return { state: 'broken' };
   }

@@ -75,12 +75,14 @@ export function reserving<T>(directory: string, holder: Holder, use: (reserve: (
 }
 
 /**
- * Removes the reservation of `address` if it is the holder's; true when it was. The file is moved away before it is judged for
- * good: if, after the first look, another process released the address and a third one reserved it, it goes back.
+ * Removes the reservation of `address` if it is the holder's, or with null if the file does not say whose it is; true when it was. The
+ * file is moved away before it is judged for good: if, after the first look, another process released the address and a third one
+ * reserved it, it goes back.
  */
-export function releaseIfHeld(directory: string, address: string, holder: HolderPattern): boolean {
+export function releaseIfHeld(directory: string, address: string, holder: HolderPattern | null): boolean {
   const path = `${directory}/${address}`;
-  if (!isHeldBy(path, holder)) return false;
+  const isIts = (file: string): boolean => (holder ? isHeldBy(file, holder) : readHolder(file) === null);
+  if (!isIts(path)) return false;
   const temporary = temporaryIn(directory);
   try {
     renameSync(path, temporary);
@@ -88,7 +90,7 @@ export function releaseIfHeld(directory: string, address: string, holder: Holder
     if (codeOf(error) === 'ENOENT') return false; // somebody else released it just now
     throw error;
   }
-  const ours = isHeldBy(temporary, holder);
+  const ours = isIts(temporary);
   if (!ours) linkIfFree(temporary, path);
   removeIfThere(temporary);
   return ours;

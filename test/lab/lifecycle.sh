@@ -1,14 +1,17 @@
 #!/bin/sh
 # What LXC and a CNI runtime do around our hooks, as functions for tests and benchmarks on a throwaway host.
 
+# As with lxc-start -P.
+lxcpath=${lxcpath:-/var/lib/lxc}
+
 # As lxc-create leaves a container. Its MAC is its own from start to start, as in its configuration.
 create() { # NAME
-  mkdir -p "/srv/roots/$1/etc" "/var/lib/lxc/$1"
+  mkdir -p "/srv/roots/$1/etc" "$lxcpath/$1"
   [ -e /srv/roots/busybox ] || cp "$(command -v busybox)" /srv/roots/busybox
   ln -f /srv/roots/busybox "/srv/roots/$1/busybox"
   echo "$1" >"/srv/roots/$1/etc/hostname"
   echo '127.0.0.1 localhost' >"/srv/roots/$1/etc/hosts"
-  printf '%s\n' 'lxc.net.0.type = veth' 'lxc.net.0.link = br0' 'lxc.net.0.flags = up' >"/var/lib/lxc/$1/config"
+  printf '%s\n' 'lxc.net.0.type = veth' 'lxc.net.0.link = br0' 'lxc.net.0.flags = up' >"$lxcpath/$1/config"
 }
 # What LXC has done when it runs start-host: the pair is there, and init in its namespaces.
 begin() { # NAME
@@ -38,7 +41,7 @@ hook() { # EVENT NAME [FLAG]…
   event=$1 name=$2
   read -r pid <"/srv/$2.pid"
   shift 2
-  LXC_NAME=$name LXC_PID=$pid LXC_CONFIG_FILE=/var/lib/lxc/$name/config LXC_HOOK_TYPE=$event LXC_HOOK_VERSION=1 \
+  LXC_NAME=$name LXC_PID=$pid LXC_CONFIG_FILE=$lxcpath/$name/config LXC_HOOK_TYPE=$event LXC_HOOK_VERSION=1 \
     "/usr/lib/nethooks/lxc/$event" "$@"
 }
 # Calls a CNI plugin as a runtime does.

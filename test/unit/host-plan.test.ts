@@ -37,6 +37,7 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   filtersAllBridges: false,
   localnet: { on: [], noted: [] },
   policies: [],
+  unsure: [],
   iptables: [],
   files: {},
   dnsmasq: {},

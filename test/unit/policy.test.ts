@@ -135,6 +135,7 @@ const facts = (rest: Partial<HostFacts>) =>
     nft: null,
     bridgeNetfilter: true,
     policies: [],
+    unsure: [],
     localnet: { on: [], noted: [] },
     ...rest,
   }) as unknown as HostFacts;

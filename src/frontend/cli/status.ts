@@ -50,10 +50,10 @@ function printNetwork(network: NetworkStatus): void {
     'addresses',
     `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
   );
-  for (const { name: container, address: own, dnsName, pid } of network.containers)
+  for (const { name: container, address: own, dnsName, running, pid } of network.containers)
     row(
       'container',
-      `${own.padEnd(15)} ${container}${dnsName ? ` = ${dnsName}` : ''}  ${pid === null ? 'not running' : `pid ${pid}`}`,
+      `${own.padEnd(15)} ${container}${dnsName ? ` = ${dnsName}` : ''}  ${pid !== null ? `pid ${pid}` : running ? 'running' : 'not running'}`,
     );
   for (const { address: own, mac, hostname, expires } of network.leases)
     row(

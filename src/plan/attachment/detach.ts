@@ -1,6 +1,6 @@
 /** What takes an attachment down, from its record alone: pure. Addresses go last, and by the store. */
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
-import { elementsOf, type Policy } from '../../model/policy.ts';
+import type { Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { planPolicy } from './attach.ts';
 import type { DriverTable } from './driver.ts';
@@ -58,15 +58,6 @@ function removeInterface(drivers: DriverTable, one: Interface): Step[] {
   if (removal === null) return [];
   const where = removal.where === 'namespace' ? { where: 'namespace' as const } : {};
   return [{ kind: 'ip', commands: [removal.line], undo: [], lenient: true, ...where }];
-}
-
-/** Elements of our table that lead to or from addresses, for a record that does not say which are its own. */
-export function elementsAbout(addresses: readonly string[], sets: Readonly<Record<string, readonly string[]>>) {
-  const about = (element: string): boolean => element.split(/ [.:] /).some((word) => addresses.includes(word));
-  const none = elementsOf();
-  return Object.fromEntries(
-    Object.keys(none).map((name) => [name, (sets[name] ?? []).filter(about)]),
-  ) as unknown as typeof none;
 }
 
 /** What links and ports of `before` lead to an address that it has no more. */

@@ -1,7 +1,7 @@
 /** The nftables table: a fixed number of rules, whatever the number of networks, uplinks, containers, ports and links. */
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
-import { elementsOf, PolicySets } from '../../model/policy.ts';
+import { elementsAbout, elementsOf, PolicySets } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
 import { change, parseListing, REMOVE_TABLE, TABLE } from './nft-listing.ts';
@@ -141,7 +141,7 @@ const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 
 /** One transaction from what is there to what is wanted; nothing when they agree. */
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const guarded = guardedBridges(networks, facts);
-  const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft);
+  const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft, facts.unsure);
   const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
@@ -157,13 +157,17 @@ export function planFirewallDown(facts: HostFacts): Step[] {
 /** What makes the table where there is none, for whoever needs it and finds it missing; without containers. */
 export const tableScript = (networks: NetworkConfig[]): string => transaction(wantedTable(networks, []), null);
 
-/** Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction. */
-function transaction({ sets, chains }: Table, listing: string | null): string {
+/**
+ * Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction.
+ * @param unsure addresses whose elements stay
+ */
+function transaction({ sets, chains }: Table, listing: string | null, unsure: readonly string[] = []): string {
   const now = parseListing(listing ?? '');
+  const pinned: Record<string, string[]> = elementsAbout(unsure, now.sets);
   const lines: string[] = listing === null ? [`add table ${TABLE}`] : [];
   for (const [name, { kind, type, elements }] of Object.entries(sets)) {
     const present = new Set(now.sets[name]);
-    const wanted = new Set(elements);
+    const wanted = new Set([...elements, ...(pinned[name] ?? [])]);
     if (!now.sets[name]) lines.push(`add ${kind} ${TABLE} ${name} { ${type} }`);
     // What nobody has a record of goes: records are read after the table, so none has come in between.
     lines.push(

@@ -1,0 +1,188 @@
+/** What containers hold outlives what happens to the host around them: a lost table, a lost or broken file, a path that is not mounted. */
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
+import { describeLab, labHost, sh, writeFile } from '../lab/lab.ts';
+import { cniOnBridge, cniOnNetwork, installLifecycle, script } from '../lab/lifecycle.ts';
+import { ask, serve } from '../lab/traffic.ts';
+
+let host: ThrowawayHost;
+
+const start = async () => {
+  await host?.close();
+  host = await labHost();
+  await installLifecycle(host);
+};
+
+/** The address of a container's or namespace's only interface. */
+const addressOf = async (name: string) =>
+  (await sh(host, `ip -n ${name} -4 -o address show eth0 | sed 's/.*inet //; s#/.*##'`)).trim();
+
+describeLab('the table is deleted', () => {
+  beforeAll(start);
+  const DELETED = 'nft delete table inet nethooks';
+  const TABLE = 'nft list table inet nethooks';
+
+  it('of a network, CNI with a masquerade of its own, and attach: plan and status say so, up and an interface that comes up mend it', async () => {
+    await script(
+      host,
+      `create web; begin web; hook start-host web --publish 8080:80
+      ip netns add pod; cni ADD pod '${cniOnNetwork(8081)}'
+      ip netns add own; cni ADD own '${cniOnBridge()}' /opt/cni/bin/nethooks-bridge
+      ip netns add ptp; nethooks attach ptp --mode ptp --address 10.8.0.2/24`,
+    );
+    const before = await sh(host, TABLE);
+    await sh(host, DELETED);
+    expect(await sh(host, 'nethooks plan || echo "ended with $?"')).toMatch(/table inet nethooks[\s\S]*ended with 3/);
+    expect(await sh(host, 'nethooks status || true')).toMatch(/table inet nethooks|nethooks up/);
+    expect(await sh(host, 'nethooks up')).not.toMatch(/nothing to change/);
+    expect(await sh(host, TABLE)).toBe(before);
+    await sh(host, `${DELETED}; IFACE=eth0 MODE=start ADDRFAM=inet METHOD=static /etc/network/if-up.d/nethooks`);
+    expect(await sh(host, TABLE)).toBe(before);
+    expect(await sh(host, 'nethooks up')).toMatch(/nothing to change/);
+  });
+
+  it('where only attach and CNI want it', async () => {
+    await start();
+    await script(
+      host,
+      `nethooks down; nft list tables
+      ip netns add own; cni ADD own '${cniOnBridge()}' /opt/cni/bin/nethooks-bridge
+      ip netns add ptp; nethooks attach ptp --mode ptp --address 10.8.0.2/24`,
+    );
+    const before = await sh(host, TABLE);
+    expect(before).toContain('10.8.0.2');
+    await sh(host, `${DELETED}; nethooks up`);
+    const after = await sh(host, TABLE);
+    for (const element of ['10.8.0.2', await addressOf('own')]) expect(after).toContain(element);
+  });
+});
+
+describeLab('one name', () => {
+  beforeAll(start);
+  const whoIs = async (name: string) =>
+    (
+      await sh(host, `cat /run/nethooks/names/*/* | awk '{ for (i = 2; i <= NF; i++) if ($i == "${name}") print $1 }'`)
+    ).trim();
+
+  it('of attach is not given to an LXC container that comes later, which is told so', async () => {
+    await script(host, 'ip netns add first; nethooks attach first --name web; create web; begin web');
+    await script(host, 'hook start-host web');
+    expect(await sh(host, 'tail -n 1 /var/log/nethooks/hooks.log')).toMatch(
+      /start-host web: .*web\.lxc is held by first/,
+    );
+    expect(await whoIs('web')).toBe(await addressOf('first'));
+    await script(host, 'end web; hook post-stop web; nethooks detach first; ip netns delete first');
+    expect(await whoIs('web')).toBe('');
+  });
+
+  it('of an LXC container is not given to attach, which is told so', async () => {
+    await script(host, 'create app; begin app; hook start-host app; ip netns add second');
+    const said = await script(host, 'nethooks attach second --name app 2>&1');
+    expect(said).toMatch(/app\.lxc is held by container app/);
+    expect(await whoIs('app')).toBe(await addressOf('app'));
+  });
+});
+
+describeLab('a container below another path', () => {
+  beforeAll(start);
+
+  it('keeps its address while it is stopped, however old; so long as its file system is not mounted, too; and gives it back when it is destroyed', async () => {
+    const P = 'export lxcpath=/srv/lxc;';
+    await script(
+      host,
+      `${P} mkdir -p /srv/lxc; mount -t tmpfs none /srv/lxc; create far; begin far; hook start-host far`,
+    );
+    const address = await addressOf('far');
+    const file = `/var/lib/cni/networks/br0/${address}`;
+    const held = async () => (await sh(host, `[ -e ${file} ] && echo held || echo free`)).trim();
+    await script(host, `${P} end far; hook post-stop far; touch -d '2 hours ago' ${file}; nethooks gc; nethooks up`);
+    expect(await held()).toBe('held');
+    await script(host, `cp -a /srv/lxc /srv/saved; umount /srv/lxc; nethooks gc; nethooks up`);
+    expect(await held()).toBe('held');
+    await script(
+      host,
+      `mount -t tmpfs none /srv/lxc; ${P} cp -a /srv/saved/. /srv/lxc; begin far; hook start-host far`,
+    );
+    expect(await addressOf('far')).toBe(address);
+    await script(host, `${P} end far; hook post-stop far; rm -r /srv/lxc/far; nethooks gc`);
+    expect(await held()).toBe('free');
+  });
+});
+
+/** What somebody's full disk, a snapshot or an editor leaves of a file. */
+const BROKEN: Record<string, string> = {
+  empty: '',
+  cut: '{"interfaces": [{"dri',
+  null: 'null',
+  'a list': '[]',
+  'a number': '1',
+  'of other fields': '{"interfaces": "none", "owner": 3, "attachments": {}, "networks": 7}',
+  'of nulls': '\0\0\0\0\0\0',
+};
+const FILES = [
+  '/var/lib/nethooks/containers/web.json',
+  '/run/nethooks/attachments/lxc/web.json',
+  '/run/nethooks/attachments/cni/ours/pod:eth0.json',
+  '/run/nethooks/attachments/attach/attached.netns.ns:eth0.json',
+  '/run/nethooks/ports/tcp-8080/0.0.0.0',
+  '/run/nethooks/claims/lxc/web',
+  '/run/nethooks/record.json',
+  '/run/nethooks/config.json',
+  '/var/lib/cni/networks/br0/last_reserved_ip.0',
+  '/run/nethooks/names/lxc/web',
+];
+
+describeLab('a broken file', () => {
+  beforeAll(start);
+  beforeEach(async () => {
+    await script(
+      host,
+      `create web; begin web; hook start-host web --publish 8080:80
+      ip netns add pod; cni ADD pod '${cniOnNetwork(8081)}'
+      ip netns add ns; nethooks attach ns --publish 8082:80`,
+    );
+  });
+  afterEach(() =>
+    script(
+      host,
+      `end web; hook post-stop web; hook destroy web; rm -r /var/lib/lxc/web
+      cni DEL pod '${cniOnNetwork(8081)}'; nethooks detach ns; ip netns delete pod; ip netns delete ns; nethooks gc`,
+    ),
+  );
+
+  describe.each(FILES)('%s', (path) => {
+    it('refuses nobody, and all can be taken back', async () => {
+      expect(await sh(host, `[ -e ${path} ] && echo there`)).toBe('there\n');
+      for (const [what, text] of Object.entries(BROKEN)) {
+        await writeFile(host, path, text, '644');
+        const said = await script(
+          host,
+          `exec 2>&1
+          check() { "$@" >/srv/said 2>&1 || { echo "$* ended with $?:"; cat /srv/said; }; ! grep -i internal /srv/said; }
+          check nethooks status
+          check nethooks plan
+          check nethooks up
+          create new; begin new
+          check hook start-host new --publish 8083:80
+          end new
+          check hook post-stop new
+          check hook destroy new
+          rm -r /var/lib/lxc/new
+          end web
+          check hook post-stop web
+          begin web
+          check hook start-host web --publish 8080:80
+          ip netns add other
+          check cni ADD other '${cniOnNetwork()}'
+          check cni DEL other '${cniOnNetwork()}'
+          ip netns delete other
+          check nethooks gc`,
+        );
+        expect(said, what).toBe('');
+      }
+      const server = await serve(host, 'web', ['0.0.0.0:80']);
+      expect(await ask(host, 'internet', ['tcp 192.0.2.2:8080'])).not.toEqual({ 'tcp 192.0.2.2:8080': 'refused' });
+      server.kill();
+    });
+  });
+});
