@@ -2,9 +2,10 @@
 import { closeSync, openSync } from 'node:fs';
 import { DRIVERS } from '../drivers/index.ts';
 import { NethooksError } from '../errors.ts';
+import { type Cidr, contains } from '../model/address.ts';
 import { type AttachmentRecord, attachmentId, type Interface, type Life } from '../model/attachment.ts';
 import { RUN } from '../model/paths.ts';
-import { elementsAbout, mapElements } from '../model/policy.ts';
+import { elementsAbout, elementsOf, NO_POLICY } from '../model/policy.ts';
 import { planDetach } from '../plan/attachment/detach.ts';
 import { domainsOf, namesFile } from '../plan/attachment/names.ts';
 import { ATTACHED, hostLinkOf } from '../plan/attachment/wiring.ts';
@@ -13,7 +14,7 @@ import { readHostRecord } from '../store/host-record.ts';
 import { forgetParent } from '../store/links.ts';
 import { listPorts, releasePorts } from '../store/ports.ts';
 import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../store/records.ts';
-import { entriesOf } from '../store/register.ts';
+import { keysOf } from '../store/register.ts';
 import { type Applying, applyAll, applySteps } from '../system/apply.ts';
 import { changeElements } from '../system/elements.ts';
 import { hasOrphans } from '../system/exec.ts';
@@ -69,11 +70,14 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
     ...(record.files ?? []),
   ])
     facts.files[path] ??= readText(path);
-  const steps = planDetach(DRIVERS, { record: { ...record, interfaces }, masquerade, forGood, domains }, facts);
+  const alone = masquerade.filter(isAlone);
+  const leaving = { record: { ...record, interfaces }, masquerade, alone, forGood, domains };
+  const steps = planDetach(DRIVERS, leaving, facts);
   // A namespace that has gone took its interfaces along.
   const there = how.namespace !== undefined;
   await attempt(() => applyAll(how, there ? steps : steps.filter((step) => step.kind !== 'ip' || !step.where)));
   if (record.rebuilt) await attempt(() => removeUnknown(how, interfaces));
+  await attempt(() => restoreLocal(how, alone));
   if (masquerade.length > 0) await attempt(() => removeTable(how));
   // As long as the rules are there, the ports are nobody else's.
   if (errors.length === 0) {
@@ -122,9 +126,20 @@ function guessed({ owner, interfaces }: AttachmentRecord): Interface[] {
   return [{ ...base, driver: 'bridge', hostLink }, ...interfaces.slice(1)];
 }
 
+/** Whether nobody else in the subnet of an address is masqueraded. */
+const isAlone = (address: Cidr): boolean => !keysOf('masquerade').some((other) => contains(address, other));
+
+/** Somebody may have come into a subnet while we took it for empty: who comes is in the register first. */
+async function restoreLocal({ exec }: Applying, alone: readonly Cidr[]): Promise<void> {
+  const masquerade = alone.filter((address) => !isAlone(address));
+  const { local, local6 } = elementsOf({ ...NO_POLICY, masquerade });
+  const add = { ...elementsOf(), local, local6 };
+  await changeElements(exec, { kind: 'elements', remove: elementsOf(), add, guard: [], setup: null });
+}
+
 /** The last one whose packets are masqueraded takes the table along, where no network of ours is up. */
 async function removeTable(how: Applying): Promise<void> {
-  if (readHostRecord().networks.length === 0 && entriesOf('masquerade').length === 0)
+  if (readHostRecord().networks.length === 0 && keysOf('masquerade').length === 0)
     await applySteps(how, [{ kind: 'nft', script: REMOVE_TABLE, undo: '' }]);
 }
 
@@ -135,7 +150,7 @@ async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[
   const addresses = [...addressesOf(interfaces, false), ...addressesOf(interfaces, true)];
   const { sets } = parseListing(listing.stdout);
   const remove = elementsAbout(addresses, { ...sets, local: [], local6: [] });
-  await changeElements(exec, { kind: 'elements', remove, add: mapElements(() => []), guard: [], setup: null });
+  await changeElements(exec, { kind: 'elements', remove, add: elementsOf(), guard: [], setup: null });
 }
 
 /** Does something with the connected namespace open, where it is still there. */

@@ -230,7 +230,7 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
   const { remove, isEmpty } = stillStale(garbage);
   if (!isEmpty)
     await attempt('rules', () =>
-      applySteps(how, [{ kind: 'elements', remove, add: mapElements(() => []), guard: [], setup: null }]),
+      applySteps(how, [{ kind: 'elements', remove, add: elementsOf(), guard: [], setup: null }]),
     );
   for (const port of listUnclearPorts()) await attempt(`port ${port.hostPort}`, () => mendPort(port));
   for (const port of garbage.ports) await attempt(port.container, () => releasePorts(port.container, [port]));

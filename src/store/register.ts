@@ -67,13 +67,18 @@ export function holderIn(register: Register, key: string): string | null {
   return id !== undefined && ownerOf(id) ? id : null;
 }
 
+/** What is held in a register. Reads directories only. */
+export function keysOf(register: Register): string[] {
+  const directory = registerDir(register);
+  return filesIn(directory).flatMap((first) =>
+    register === 'masquerade' ? [first] : filesIn(`${directory}/${first}`).map((second) => `${first}/${second}`),
+  );
+}
+
 /** Everything in a register. */
 export function entriesOf(register: Register): Entry[] {
   const directory = registerDir(register);
-  const keys = filesIn(directory).flatMap((first) =>
-    register === 'masquerade' ? [first] : filesIn(`${directory}/${first}`).map((second) => `${first}/${second}`),
-  );
-  return keys.flatMap((key) => {
+  return keysOf(register).flatMap((key) => {
     const since = reservedAt(`${directory}/${key}`);
     return since === null ? [] : [{ register, key, holder: holderIn(register, key), since }];
   });

@@ -122,7 +122,7 @@ describeLab("A container's options", () => {
     expect(await resolved('www.lxc')).toBe(address);
     expect(await resolved('www2.shop.lxc')).toBe(address);
     expect(await resolved('mine.lxc')).toBe(await resolved('other.lxc'));
-    expect(await hookLog()).toMatch(/start-host other: the name www\.lxc is web's: other does not get it/);
+    expect(await hookLog()).toMatch(/start-host other: the name www\.lxc is held by container web: /);
     await stop('web');
     await eventually(async () => expect(await resolved('www.lxc')).toBe(''));
     await stop('other');

@@ -142,7 +142,7 @@ describeLab('containers that publish and link', () => {
     await sh(host, 'kill -9 $(cut -d" " -f4 /proc/$(lxc-info -n web -pH)/stat)');
     await eventually(async () => expect(await must(host, ['lxc-ls', '--running'])).not.toContain('web'));
     const before = await traces();
-    expect(before).toContain('tcp-8080-0.0.0.0');
+    expect(before).toContain('ports/tcp-8080/0.0.0.0');
     const seen = await nethooks('gc', '--dry-run');
     expect(seen).toMatch(/web runs no more/);
     expect(seen).toContain('web: published tcp . 8080 : 10.0.0.');

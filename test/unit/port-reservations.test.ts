@@ -96,13 +96,13 @@ describe('host ports', () => {
     expect(ports('lxc/web', ['21020-21022:80'])).toEqual([21_020]);
     expect(ports('lxc/db', ['21020-21022:80'])).toEqual([21_021]);
     // One that has only that choice goes first.
-    expect(ports('own', ['21022-21023:80', '21022:81'])).toEqual([21_023, 21_022]);
+    expect(ports('lxc/own', ['21022-21023:80', '21022:81'])).toEqual([21_023, 21_022]);
   });
 
   it('that nobody chose come from the range, differ, and run out', () => {
-    const taken = Array.from({ length: 10 }, (_, index) => ports(`c${index}`, ['80'])[0] as number);
+    const taken = Array.from({ length: 10 }, (_, index) => ports(`lxc/c${index}`, ['80'])[0] as number);
     expect([...taken].sort()).toEqual(Array.from({ length: 10 }, (_, index) => RANGE.from + index));
-    expect(() => reserve('late', ['80'])).toThrow('publish 80: no host port is free of the ephemeral range');
+    expect(() => reserve('lxc/late', ['80'])).toThrow('publish 80: no host port is free of the ephemeral range');
   });
 
   it('that nobody chose come back, with memory and, while free, without', () => {

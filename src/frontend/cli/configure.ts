@@ -129,9 +129,13 @@ async function carryOut(
   const { life, configFile = null, words = [] } = running;
   try {
     const spec = specOf(config, { name, pid: life.pid, configFile, words, options, joining });
+    // Its files speak of the network that it is on, also where it goes to another one at its next start.
+    const network = config.networks.find(({ name: one }) => one === running.interfaces[0]?.network) ?? null;
     const telling = { ...how, log: (line: string) => void warnings.push(line) };
     await withNamespace(telling, life, async (inside) => {
-      await reconfigure(inside, running, spec, () => sweepOnce(inside));
+      await reconfigure(inside, running, { ...spec, files: spec.files && { ...spec.files, network } }, () =>
+        sweepOnce(inside),
+      );
     });
     await refreshParents(telling, config, name);
   } catch (error) {

@@ -1,13 +1,13 @@
 /** Every hook: an event by name, a deadline, a log. */
 import { NethooksError } from '../../errors.ts';
-import { execWithin } from '../../system/exec.ts';
+import { type Exec, execUntil, execWithin } from '../../system/exec.ts';
 import { logHook } from '../../system/log.ts';
 import { run as destroy } from '../lxc/destroy.ts';
 import { run as postStop } from '../lxc/post-stop.ts';
 import { run as startHost } from '../lxc/start-host.ts';
 import type { HookContext } from './context.ts';
 
-/** ms for each program that a hook starts: one that takes longer hangs. The shim ends a hook that does nothing at all after 5 s. */
+/** ms that the programs of an interface's hook may take in all: its shim ends it after 5 s. */
 const LIMIT_MS = 4500;
 
 interface Hook {
@@ -38,8 +38,7 @@ export async function runHook(event: string, words: string[]): Promise<number> {
   const title = `${event} ${subject}`.trim();
   const log = (line: string): void => logHook(title, line);
   try {
-    const exec = execWithin(LIMIT_MS);
-    await hook.run({ words, env: process.env, exec, log, wait: false });
+    await hook.run({ words, env: process.env, exec: limited(), log, wait: false });
     return 0;
   } catch (error) {
     const message =
@@ -54,6 +53,12 @@ export async function runHook(event: string, words: string[]): Promise<number> {
   } finally {
     dismissWatch();
   }
+}
+
+/** A container's hook has no deadline, as long as it makes progress: each program has its own, before our shim takes us to hang. */
+function limited(): Exec {
+  const idle = Number(process.env.NETHOOKS_LIMIT);
+  return idle > 0 ? execWithin(idle * 900) : execUntil(performance.now() + LIMIT_MS);
 }
 
 /** Our shim has set it beside us (hooks/lxc/guard), to end us when we hang. */

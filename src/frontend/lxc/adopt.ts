@@ -85,10 +85,12 @@ export function shares(text: string, read: ReadInclude): string | null {
   return lastValue(readLxcConfig(text, read), 'lxc.namespace.share.net');
 }
 
-/** The words behind our start-host on its hook line, as the shell splits them. */
-export function hookWords(text: string, read: ReadInclude): string[] {
+/** The words behind our start-host on its hook line, as the shell splits them; null without our hook. */
+export function hookWords(text: string, read: ReadInclude): string[] | null {
   const hooks = listedValues(readLxcConfig(text, read), 'lxc.hook.start-host');
-  const words = (hooks.find((hook) => isOurs(hook, 'start-host')) ?? '').match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+  const ours = hooks.find((hook) => isOurs(hook, 'start-host'));
+  if (ours === undefined) return null;
+  const words = ours.match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
   return words.slice(1).map((word) => word.replace(/'([^']*)'|"([^"]*)"/g, '$1$2'));
 }
 

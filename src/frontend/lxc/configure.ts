@@ -55,12 +55,13 @@ export function planConfigure(config: Config, hooks: string, wish: ConfigureWish
   const text = readText(configFile) ?? '';
   const backup = readText(backupOf(configFile));
   const original = originalOf(text, backup);
-  const line = hookWords(original, readInclude);
+  const ours = hookWords(original, readInclude);
+  const line = ours ?? [];
   const { options, problems } = resolveContainer(name, { text: iniAfter, words: remove ? [] : line });
   if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'));
   const include = options.link.length > 0 ? linkEnvironmentPath(name) : null;
   const after = remove ? original : adoptedText(config, hooks, wish, { text, original, options, include });
-  const joining = remove ? [] : networksOf(config, after, options);
+  const joining = remove && ours === null ? [] : networksOf(config, after, options);
   const environment = environmentSteps(wish, options, joining);
   return {
     steps: [

@@ -29,7 +29,7 @@ export function checkNeighbours(newcomer: Newcomer): void {
   checkLinks(name, options.link, configFile);
   const directory = dirname(dirname(configFile));
   const optionsOf = (other: string): ContainerOptions => {
-    const line = hookWords(readText(`${directory}/${other}/config`) ?? '', readInclude);
+    const line = hookWords(readText(`${directory}/${other}/config`) ?? '', readInclude) ?? [];
     return resolveContainer(other, { text: readText(containerFile(other)), words: line }).options;
   };
   checkCircle(name, options, optionsOf);

@@ -1,7 +1,7 @@
 /** From what is asked for, and what was reserved for it, to the steps that make it and the record of them: pure. */
 
 import { NethooksError } from '../../errors.ts';
-import { bare, isV6 } from '../../model/address.ts';
+import { bare, type Cidr, isV6 } from '../../model/address.ts';
 import {
   type AttachmentRecord,
   attachmentId,
@@ -279,15 +279,23 @@ function requireFiltering({ isolated }: Policy, { bridges }: AttachmentFacts): v
  * @param before what it has there, whether or not all of it still is; null for nothing
  * @param after what it is to have; null for nothing
  * @param setup makes the table where there is none
+ * @param alone those of its masqueraded addresses in whose subnet nobody else is masqueraded
  * @throws NethooksError when the container's network cannot keep it apart as it should
  */
-export function planPolicy(before: Policy | null, after: Policy | null, facts: AttachmentFacts, setup: string): Step[] {
+export function planPolicy(
+  before: Policy | null,
+  after: Policy | null,
+  facts: AttachmentFacts,
+  setup: string,
+  alone: readonly Cidr[] = [],
+): Step[] {
   if (before === null && after === null) return [];
   if (after) requireFiltering(after, facts);
   const add = elementsOf(...(after ? [after] : []));
   const gone = subtractElements(elementsOf(...(before ? [before] : [])), add);
-  // What is local to a subnet is so for all that are on it; `up` and gc know when nobody is.
-  const remove = { ...gone, local: [], local6: [] };
+  // What is local to a subnet is so for all that are on it.
+  const { local, local6 } = elementsOf({ ...NO_POLICY, masquerade: [...alone] });
+  const remove = { ...gone, local, local6 };
   return [
     {
       kind: 'elements',

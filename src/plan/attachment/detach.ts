@@ -1,4 +1,5 @@
 /** What takes an attachment down, from its record alone: pure. Addresses go last, and by the store. */
+import type { Cidr } from '../../model/address.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import type { Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
@@ -11,7 +12,9 @@ import { domainsOf, namesFile, reservationFile } from './names.ts';
 export interface Leaving {
   record: AttachmentRecord;
   /** The addresses whose masquerading is still its own to end. */
-  masquerade: string[];
+  masquerade: Cidr[];
+  /** Those of them in whose subnet nobody else is masqueraded. */
+  alone: Cidr[];
   /** Whether its reservations in DHCP go too: a container that is only stopped keeps them. */
   forGood: boolean;
   /** Domains that have a file of its names, also those that the record does not know of. */
@@ -21,7 +24,7 @@ export interface Leaving {
 /** Names first, then ports, links and rules, then the interface. */
 export function planDetach(
   drivers: DriverTable,
-  { record, masquerade, forGood, domains }: Leaving,
+  { record, masquerade, alone, forGood, domains }: Leaving,
   facts: AttachmentFacts,
 ): Step[] {
   const { owner, interfaces, policy, files = [] } = record;
@@ -44,7 +47,7 @@ export function planDetach(
     ...reservations,
     ...files.flatMap(remove),
     ...(told ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
-    ...planPolicy(policy && { ...policy, masquerade }, null, facts, '').filter((step) => !isNothing(step)),
+    ...planPolicy(policy && { ...policy, masquerade }, null, facts, '', alone).filter((step) => !isNothing(step)),
     ...interfaces.flatMap((one) => removeInterface(drivers, one)),
   ];
 }
