@@ -3,17 +3,17 @@ import { NethooksError } from '../errors.ts';
 import type { HostFacts } from '../model/facts.ts';
 import type { HostRecord } from '../model/host-record.ts';
 import type { Plan } from '../model/step.ts';
-import { type HostWish, planFilesDown, planHost, recordAfter, recordDuring } from '../plan/host/host.ts';
+import { type HostSpec, planFilesDown, planHost, recordAfter, recordDuring } from '../plan/host/host.ts';
 import { readHostRecord, writeHostRecord } from '../store/host-record.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import type { Exec } from '../system/exec.ts';
 import { lockHost } from '../system/lock.ts';
 import { gatherFacts } from './facts.ts';
-import { stranded } from './stranded.ts';
+import { outdated } from './outdated.ts';
 
 export interface Change {
   /** From what the record holds to what is wanted. */
-  wish: (record: HostRecord) => HostWish;
+  spec: (record: HostRecord) => HostSpec;
   /** Also take back what outlives a reboot. */
   files?: boolean;
 }
@@ -55,10 +55,10 @@ export interface Planned {
 /** What would be done now, without doing it. */
 export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   const record = readHostRecord();
-  const wish = change.wish(record);
-  const facts = await gatherFacts(exec, wish.networks, record.networks);
-  const plan = planHost(wish, facts, record);
-  plan.warnings.push(...stranded(wish.networks));
+  const spec = change.spec(record);
+  const facts = await gatherFacts(exec, spec.networks, record.networks);
+  const plan = planHost(spec, facts, record);
+  plan.warnings.push(...outdated(spec.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
-  return { plan, facts, before: record, after: recordAfter(plan, wish, facts, record) };
+  return { plan, facts, before: record, after: recordAfter(plan, spec, facts, record) };
 }

@@ -44,8 +44,8 @@ export interface ResolverFact {
   text: string | null;
   /** Where it points if it is a symlink, else null. */
   link: string | null;
-  /** Interface to the addresses and domains it was told, for resolved and resolvconf. */
-  told: Record<string, { servers: string[]; domains: string[] }>;
+  /** Interface to the servers and domains that are registered for it, with resolved and resolvconf. */
+  registered: Record<string, { servers: string[]; domains: string[] }>;
 }
 
 export interface HostFacts {

@@ -1,4 +1,4 @@
-/** The host's resolver: who manages it, what it was told, and telling it. */
+/** The host's resolver: who manages it, what is registered with it, and registering. */
 import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolverFact } from '../model/facts.ts';
@@ -17,8 +17,9 @@ export function resolverFact(bridges: string[]): ResolverFact {
   const text = readText(RESOLV_CONF);
   const link = target(RESOLV_CONF);
   const kind = whoManages(text ?? '', link ?? '');
-  const told = kind === 'resolved' ? toldResolved(bridges) : kind === 'resolvconf' ? toldResolvconf(bridges) : {};
-  return { kind, text, link, told };
+  const registered =
+    kind === 'resolved' ? registeredResolved(bridges) : kind === 'resolvconf' ? registeredResolvconf(bridges) : {};
+  return { kind, text, link, registered };
 }
 
 /** Sets or clears what the resolver knows of a bridge. */
@@ -60,7 +61,7 @@ function resolvconfProgram(): string | null {
 }
 
 /** systemd-resolved keeps what it was told of a link at run time in a file by the link's index. */
-function toldResolved(bridges: string[]): ResolverFact['told'] {
+function registeredResolved(bridges: string[]): ResolverFact['registered'] {
   const entries = bridges.flatMap((bridge) => {
     const index = readText(`/sys/class/net/${bridge}/ifindex`)?.trim();
     const state = index && readText(`/run/systemd/resolve/netif/${index}`);
@@ -73,7 +74,7 @@ function toldResolved(bridges: string[]): ResolverFact['told'] {
   return Object.fromEntries(entries);
 }
 
-function toldResolvconf(bridges: string[]): ResolverFact['told'] {
+function registeredResolvconf(bridges: string[]): ResolverFact['registered'] {
   const entries = bridges.flatMap((bridge) =>
     RESOLVCONF_DIRS.filter((directory) => existsSync(directory)).flatMap((directory) =>
       // openresolv's newest layout puts the metric before the name.

@@ -18,7 +18,7 @@ const networks = [
   { name: 'br0', subnet: '10.0.0.0/24' },
   { name: 'br1', subnet: '10.1.0.0/24' },
 ];
-const wish = (mode: Mode | null = null, more: Partial<AdoptSpec> = {}): AdoptSpec => ({
+const spec = (mode: Mode | null = null, more: Partial<AdoptSpec> = {}): AdoptSpec => ({
   mode,
   fallback: 'br0',
   networks,
@@ -39,65 +39,65 @@ describe('an LXC configuration', () => {
     [
       'another bridge',
       veth('lxc.net.0.link = lxcbr0', 'lxc.net.0.flags = up'),
-      wish(),
+      spec(),
       ['lxc.net.0.link = br0', VERSION, ...OURS],
     ],
-    ['one of ours, without hooks', veth('lxc.net.0.link = br1', 'lxc.net.0.flags = up'), wish(), [VERSION, ...OURS]],
-    ['one that is down', veth('lxc.net.0.link = br1'), wish(), ['lxc.net.0.flags = up', VERSION, ...OURS]],
+    ['one of ours, without hooks', veth('lxc.net.0.link = br1', 'lxc.net.0.flags = up'), spec(), [VERSION, ...OURS]],
+    ['one that is down', veth('lxc.net.0.link = br1'), spec(), ['lxc.net.0.flags = up', VERSION, ...OURS]],
     [
       'none at all',
       'lxc.uts.name = x\n',
-      wish(),
+      spec(),
       ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', VERSION, ...OURS],
     ],
-    ['no veth is left alone', 'lxc.net.0.type = phys\nlxc.net.0.link = eth1\n', wish(), [VERSION, ...OURS]],
+    ['no veth is left alone', 'lxc.net.0.type = phys\nlxc.net.0.link = eth1\n', spec(), [VERSION, ...OURS]],
     [
       'no veth, but asked for',
       'lxc.net.0.type = empty\n',
-      wish(bridge()),
+      spec(bridge()),
       ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', VERSION, ...OURS],
     ],
     [
       'other hooks keep their version',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.hook.mount = /x'),
-      wish(),
+      spec(),
       OURS,
     ],
     [
       'a named network',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
-      wish(bridge('br1')),
+      spec(bridge('br1')),
       ['lxc.net.0.link = br1'],
     ],
-    ['none', veth('lxc.net.0.link = br0', ...OURS), wish({ kind: 'none' }), ['lxc.net =', 'lxc.net.0.type = empty']],
+    ['none', veth('lxc.net.0.link = br0', ...OURS), spec({ kind: 'none' }), ['lxc.net =', 'lxc.net.0.type = empty']],
     [
       "the host's",
       veth('lxc.net.0.link = br0', ...OURS),
-      wish({ kind: 'host' }),
+      spec({ kind: 'host' }),
       ['lxc.net =', 'lxc.net.0.type = none'],
     ],
     [
       "another container's",
       veth(...OURS),
-      wish({ kind: 'container', name: 'db' }),
+      spec({ kind: 'container', name: 'db' }),
       ['lxc.net =', 'lxc.namespace.share.net = db'],
     ],
     [
       'no longer shared',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.namespace.share.net = db', ...OURS),
-      wish(bridge()),
+      spec(bridge()),
       ['lxc.namespace.share.net ='],
     ],
     [
       'shared, and nothing said about that',
       veth('lxc.net.0.link = lxcbr0', 'lxc.namespace.share.net = "db"', ...OURS),
-      wish(),
+      spec(),
       [],
     ],
     [
       'a further interface',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
-      wish(null, { nics: { 1: 'br1' } }),
+      spec(null, { nics: { 1: 'br1' } }),
       ['lxc.net.1.type = veth', 'lxc.net.1.link = br1', 'lxc.net.1.flags = up'],
     ],
     [
@@ -109,13 +109,13 @@ describe('an LXC configuration', () => {
         'lxc.net.0.ipv4.gateway = auto',
         ...OURS,
       ),
-      wish(),
+      spec(),
       ['lxc.net.0.link = br0', 'lxc.net.0.ipv4.address =', 'lxc.net.0.ipv4.gateway ='],
     ],
     [
       'an environment',
       veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS),
-      wish(null, { include: '/x.conf' }),
+      spec(null, { include: '/x.conf' }),
       ['lxc.include = /x.conf'],
     ],
   ])('%s', (_what, text, asked, expected) => {
@@ -124,18 +124,18 @@ describe('an LXC configuration', () => {
 
   it('that lacks nothing stays as it is', () => {
     const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS.map((line) => `${line} --publish 80:80`));
-    expect(adopted(text, wish(), () => null)).toBe(text);
+    expect(adopted(text, spec(), () => null)).toBe(text);
   });
 
   it('may have our hooks from an include', () => {
     const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', 'lxc.include = /common');
-    expect(adopted(text, wish(), (path) => (path === '/common' ? OURS.join('\n') : null))).toBe(text);
+    expect(adopted(text, spec(), (path) => (path === '/common' ? OURS.join('\n') : null))).toBe(text);
   });
 
   it.each(['lxc.network.type = veth\n', 'lxc.uts.name = x\r\n\t lxc.network.type = veth\r\n'])(
     'of LXC before 2.1 is refused: %j',
     (text) => {
-      expect(() => adopted(text, wish(), () => null)).toThrow('lxc-update-config');
+      expect(() => adopted(text, spec(), () => null)).toThrow('lxc-update-config');
     },
   );
 
@@ -147,9 +147,9 @@ describe('an LXC configuration', () => {
   ])('may have its lines %s', (_how, written) => {
     const all = ['lxc.net.0.type = veth', 'lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS];
     const text = `${all.map(written).join('\n')}\n`;
-    expect(adopted(text, wish(), () => null)).toBe(text);
+    expect(adopted(text, spec(), () => null)).toBe(text);
     const included = `${written('lxc.include = /common')}\n`;
-    expect(adopted(included, wish(), (path) => (path === '/common' ? text : null))).toBe(included);
+    expect(adopted(included, spec(), (path) => (path === '/common' ? text : null))).toBe(included);
     const share = `${written('lxc.namespace.share.net = db')}\n`;
     expect(shares(share, () => null)).toBe('db');
     expect(shares(`${share}${written('lxc.namespace.share.net = ')}\n`, () => null)).toBeNull();
@@ -158,8 +158,8 @@ describe('an LXC configuration', () => {
 
   it('has no hook of ours when a later line has cleared it, as an empty value does', () => {
     const text = veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', ...OURS, 'lxc.hook.post-stop =');
-    expect(lines(text, wish())).toEqual([OURS[1]]);
-    expect(lines(`${text}lxc.hook =\n`, wish())).toEqual([VERSION, ...OURS]);
+    expect(lines(text, spec())).toEqual([OURS[1]]);
+    expect(lines(`${text}lxc.hook =\n`, spec())).toEqual([VERSION, ...OURS]);
     expect(hookWords(`${OURS[0]} -p 80:80\nlxc.hook.start-host =\n${OURS[0]} -p 81:81\n`, () => null)).toEqual([
       '-p',
       '81:81',
@@ -182,11 +182,11 @@ describe('an LXC configuration', () => {
       { kind: 'host' },
       { kind: 'container', name: 'db' },
     ] as Mode[]) {
-      const after = adopted(text, wish(mode), () => null);
+      const after = adopted(text, spec(mode), () => null);
       expect(after).not.toBe(text);
       expect(originalOf(after, text)).toBe(text);
       expect(modeOf(after, text)).toEqual(mode);
-      expect(adopted(originalOf(after, text), wish(modeOf(after, text)), () => null)).toBe(after);
+      expect(adopted(originalOf(after, text), spec(modeOf(after, text)), () => null)).toBe(after);
       expect(originalOf(`${after}\nlxc.tty.max = 4\n`, text)).toContain('lxc.tty.max = 4');
       expect(modeOf(originalOf(`${after}\nlxc.tty.max = 4\n`, text), text)).toBeNull();
     }

@@ -41,7 +41,7 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   iptables: [],
   files: {},
   dnsmasq: {},
-  resolver: { kind: 'file', text: null, link: null, told: {} },
+  resolver: { kind: 'file', text: null, link: null, registered: {} },
   upstreams: [],
   lxcVersion: null,
   processors: 2,
@@ -138,11 +138,11 @@ describe("iptables' table mangle", () => {
     ['was not there', facts(), true],
     ['was there, with rules or without', withMangle(), false],
   ])('is remembered as ours when it %s', (_what, before, made) => {
-    const wish = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
-    const record = recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+    const spec = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
+    const record = recordAfter(planHost(spec, before, EMPTY_RECORD), spec, before, EMPTY_RECORD);
     expect(record.mangleMade).toBe(made);
     const later = withMangle(OURS);
-    expect(recordAfter(planHost(wish, later, record), wish, later, record).mangleMade).toBe(made);
+    expect(recordAfter(planHost(spec, later, record), spec, later, record).mangleMade).toBe(made);
   });
 
   it.each([
@@ -184,14 +184,14 @@ describe('the record while a plan is carried out', () => {
 });
 
 describe('forwarding', () => {
-  const wish = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
-  const none = { ...wish, networks: [] };
+  const spec = { host: EMPTY_RECORD.host, networks: [network()], hooks: null };
+  const none = { ...spec, networks: [] };
   const sysctl = (record: HostRecord, links: LinkFact[]) =>
     planHost(none, facts({ links, ipForward: '1' }), record).steps.filter((step) => step.kind === 'sysctl');
   const docker = link('docker0', { kind: 'bridge' });
   const recorded = (links: LinkFact[]) => {
     const before = facts({ links });
-    return recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+    return recordAfter(planHost(spec, before, EMPTY_RECORD), spec, before, EMPTY_RECORD);
   };
 
   it('goes back to what it was', () => {
@@ -205,7 +205,7 @@ describe('forwarding', () => {
 
   it('stays when it was on', () => {
     const before = facts({ ipForward: '1' });
-    const record = recordAfter(planHost(wish, before, EMPTY_RECORD), wish, before, EMPTY_RECORD);
+    const record = recordAfter(planHost(spec, before, EMPTY_RECORD), spec, before, EMPTY_RECORD);
     expect(sysctl(record, [])).toEqual([]);
   });
 });

@@ -75,8 +75,8 @@ describe('resolv.conf', () => {
 });
 
 describe('/etc/hosts', () => {
-  const lines = (wish: Partial<Parameters<typeof hostsLines>[0]>) =>
-    hostsLines({ hostname: null, address: '10.0.0.5', gateway: '10.0.0.1', extraHost: [], links: [], ...wish });
+  const lines = (wanted: Partial<Parameters<typeof hostsLines>[0]>) =>
+    hostsLines({ hostname: null, address: '10.0.0.5', gateway: '10.0.0.1', extraHost: [], links: [], ...wanted });
 
   it.each([
     ['nothing asked for', lines({}), []],

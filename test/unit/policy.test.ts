@@ -5,14 +5,14 @@ import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { elementsOf, type Policy } from '../../src/model/policy.ts';
 import { parseExpose, parsePortSpec } from '../../src/model/ports.ts';
 import { linkTo } from '../../src/plan/attachment/link.ts';
-import { exposedPorts, type PublishWish, wantedPorts } from '../../src/plan/attachment/publish.ts';
+import { exposedPorts, type PublishSpec, wantedPorts } from '../../src/plan/attachment/publish.ts';
 import { planFirewall, planFirewallDown } from '../../src/plan/host/firewall.ts';
 import { planIsolation } from '../../src/plan/host/isolation.ts';
 import { parseListing, TABLE } from '../../src/plan/host/nft-listing.ts';
 import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
 import type { Exec } from '../../src/system/exec.ts';
 
-const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish => ({
+const spec = (publish: string[], rest: Partial<PublishSpec> = {}): PublishSpec => ({
   publish: publish.map(parsePortSpec),
   expose: [],
   publishAll: false,
@@ -20,8 +20,8 @@ const wish = (publish: string[], rest: Partial<PublishWish> = {}): PublishWish =
   ...rest,
 });
 /** `ADDRESS:HOST-PORTS -> CONTAINER-PORT/PROTOCOL`. */
-const asked = (publish: string[], rest: Partial<PublishWish> = {}) =>
-  wantedPorts(wish(publish, rest)).map(
+const asked = (publish: string[], rest: Partial<PublishSpec> = {}) =>
+  wantedPorts(spec(publish, rest)).map(
     ({ hostAddress, hostPorts, containerPort, protocol }) =>
       `${hostAddress ?? '*'}:${hostPorts?.join() ?? '?'} -> ${containerPort}/${protocol}`,
   );
@@ -53,7 +53,7 @@ describe('wantedPorts', () => {
       '*:? -> 81/tcp',
       '*:? -> 53/udp',
     ]);
-    expect(exposedPorts(wish(['8080:80'], { expose }))).toHaveLength(3);
+    expect(exposedPorts(spec(['8080:80'], { expose }))).toHaveLength(3);
   });
 
   it("the host's publish-address stands in where none is said, 0.0.0.0 says all", () => {

@@ -5,14 +5,14 @@ import { edited, isVerbatim } from '../../src/model/file-copy.ts';
 import { formatManifest, parseManifest } from '../../src/model/manifest.ts';
 import type { FileStep, Step } from '../../src/model/step.ts';
 import { contentOf, INSTALL_UNITS, installFiles } from '../../src/plan/host/install-files.ts';
-import { planSetup, type SetupFacts, type SetupWish } from '../../src/plan/host/setup.ts';
+import { planSetup, type SetupFacts, type SetupSpec } from '../../src/plan/host/setup.ts';
 import { planTeardown, type TeardownFacts, usesOf } from '../../src/plan/host/teardown.ts';
 
 const MANIFEST = '/var/lib/nethooks/install/manifest';
 const HOOK = '/etc/network/if-up.d/nethooks';
 const everywhere = { prefix: '/usr', runtime: 'bun', rkt: true, cni: true } as const;
 
-const wish = (changes: Partial<SetupWish> = {}): SetupWish => ({
+const spec = (changes: Partial<SetupSpec> = {}): SetupSpec => ({
   prefix: '/usr',
   destdir: '',
   files: [{ path: HOOK, content: { from: '/src/if-up.d' }, mode: 0o755 }],
@@ -91,7 +91,7 @@ describe('a manifest', () => {
 
 describe('setup', () => {
   it('notes everything before it makes anything', () => {
-    const { steps } = planSetup(wish({ directories: ['/var/log/nethooks'] }), facts());
+    const { steps } = planSetup(spec({ directories: ['/var/log/nethooks'] }), facts());
     expect(manifestOf(steps)).toBe(`prefix /usr\ndir /var\ndir /var/log\ndir /var/log/nethooks\nmade ${HOOK}\n`);
     expect(rest(steps)).toEqual([
       { kind: 'directory', path: '/var', action: 'make' },
@@ -104,13 +104,13 @@ describe('setup', () => {
   it('keeps a copy of what it replaces, once', () => {
     const backup = `/var/lib/nethooks/install/backup${HOOK}`;
     const other = { places: { [HOOK]: 'other' } } as const;
-    const { steps } = planSetup(wish(), facts(other));
+    const { steps } = planSetup(spec(), facts(other));
     expect(manifestOf(steps)).toBe(`prefix /usr\nreplaced ${HOOK}\n`);
     expect(rest(steps)).toMatchObject([{ path: HOOK, backup }]);
     const manifest = manifestOf(steps) as string;
     // Killed after the manifest was written, and after the copy was made.
-    expect(planSetup(wish(), facts({ ...other, manifest })).steps).toMatchObject([{ path: HOOK, backup }]);
-    const [again, ...none] = planSetup(wish(), facts({ ...other, manifest, backups: [HOOK] })).steps;
+    expect(planSetup(spec(), facts({ ...other, manifest })).steps).toMatchObject([{ path: HOOK, backup }]);
+    const [again, ...none] = planSetup(spec(), facts({ ...other, manifest, backups: [HOOK] })).steps;
     expect(again).toMatchObject({ path: HOOK });
     expect((again as FileStep).backup).toBeUndefined();
     expect(none).toEqual([]);
@@ -118,13 +118,13 @@ describe('setup', () => {
 
   it('makes what was to be replaced but is gone: there is nothing to be put back', () => {
     const manifest = `prefix /usr\nreplaced ${HOOK}\n`;
-    const { steps } = planSetup(wish(), facts({ manifest, places: { [HOOK]: 'missing' } }));
+    const { steps } = planSetup(spec(), facts({ manifest, places: { [HOOK]: 'missing' } }));
     expect(manifestOf(steps)).toBe(`prefix /usr\nmade ${HOOK}\n`);
   });
 
   it('writes over its own older version without a copy', () => {
     const { steps } = planSetup(
-      wish(),
+      spec(),
       facts({ manifest: `prefix /usr\nmade ${HOOK}\n`, places: { [HOOK]: 'other' } }),
     );
     expect(steps).toEqual([{ kind: 'file', path: HOOK, before: null, content: { from: '/src/if-up.d' }, mode: 0o755 }]);
@@ -132,7 +132,7 @@ describe('setup', () => {
 
   it('does nothing where everything is in place', () => {
     const manifest = `prefix /usr\nmade ${HOOK}\n`;
-    expect(planSetup(wish(), facts({ manifest, places: { [HOOK]: 'same' } })).steps).toEqual([]);
+    expect(planSetup(spec(), facts({ manifest, places: { [HOOK]: 'same' } })).steps).toEqual([]);
   });
 
   it('leaves networks that are there, and notes only those that it writes', () => {
@@ -142,14 +142,14 @@ describe('setup', () => {
       mode: 0o644,
       onlyIfMissing: true as const,
     }));
-    const { steps } = planSetup(wish({ files }), facts({ places: { '/etc/a': 'other' } }));
+    const { steps } = planSetup(spec({ files }), facts({ places: { '/etc/a': 'other' } }));
     expect(manifestOf(steps)).toBe('prefix /usr\nmade /etc/b\n');
     expect(rest(steps)).toMatchObject([{ path: '/etc/b' }]);
   });
 
   it('notes the sum of the configuration before it is there', () => {
     const config = { path: '/etc/nethooks/nethooks.ini', text: 'x' };
-    const { steps } = planSetup(wish({ config, files: [] }), facts());
+    const { steps } = planSetup(spec({ config, files: [] }), facts());
     expect(manifestOf(steps)).toBe(
       'prefix /usr\ndir /etc/nethooks\nconfig 2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 /etc/nethooks/nethooks.ini\n',
     );
@@ -159,7 +159,7 @@ describe('setup', () => {
     const units = ['nethooks.service', 'nethooks-rules.service'];
     const plan = (states: string[], manifest: string) =>
       planSetup(
-        wish({ files: [], units }),
+        spec({ files: [], units }),
         facts({ manifest, units: Object.fromEntries(units.map((unit, index) => [unit, states[index] ?? ''])) }),
       ).steps;
     const upgrade = plan(['enabled', 'disabled'], 'prefix /usr\nunit nethooks.service\n');
@@ -175,14 +175,14 @@ describe('setup', () => {
   });
 
   it('below a destdir: files and directories, no notes and no copies', () => {
-    const { steps } = planSetup(wish({ destdir: '/pkg' }), facts({ places: { [HOOK]: 'other' } }));
+    const { steps } = planSetup(spec({ destdir: '/pkg' }), facts({ places: { [HOOK]: 'other' } }));
     expect(steps).toEqual([
       { kind: 'file', path: `/pkg${HOOK}`, before: null, content: { from: '/src/if-up.d' }, mode: 0o755 },
     ]);
   });
 
   it('refuses to put a file where a directory is', () => {
-    expect(planSetup(wish(), facts({ places: { [HOOK]: 'directory' } })).refusals).toEqual([
+    expect(planSetup(spec(), facts({ places: { [HOOK]: 'directory' } })).refusals).toEqual([
       `${HOOK} is a directory, but a file belongs there`,
     ]);
   });

@@ -6,7 +6,7 @@ import { isInterfaceName } from '../../model/names.ts';
 import { execUntil } from '../../system/exec.ts';
 import { CniError } from '../cni/error.ts';
 import type { Result } from '../cni/result.ts';
-import { type AttachWish, attachmentsOf, attach as attachTo, detach as detachAll } from '../target/attach.ts';
+import { type AttachRequest, attachmentsOf, attach as attachTo, detach as detachAll } from '../target/attach.ts';
 import { attachPeers, otherAddress } from '../target/peer.ts';
 import { resolveTarget } from '../target/target.ts';
 import type { OptionsOf } from './commands.ts';
@@ -28,7 +28,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
   if (options.peer !== undefined) return wire(word, options.peer, options);
   const how = context();
   const target = resolveTarget(how.exec, word);
-  const spec: AttachWish = {
+  const spec: AttachRequest = {
     network: options.network ?? null,
     mode: options.mode ?? null,
     master: options.master ?? null,

@@ -108,13 +108,13 @@ async function carryOut(
   how: Applying,
   config: Config,
   name: string,
-  { steps, options, joining, overridden }: Configured,
+  { steps, options, members, overridden }: Configured,
   dryRun: boolean,
 ): Promise<Outcome> {
   const warnings = overridden.map((key) => `${key}: its hook line says it too, which goes before: change it there`);
   const record = readContainer(name);
   const running = record !== null && isAlive(record) ? record : null;
-  const later = running === null ? [] : atNextStart(running, { joining });
+  const later = running === null ? [] : atNextStart(running, { members });
   warnings.push(...later);
   const outcome: Outcome = {
     container: name,
@@ -128,7 +128,7 @@ async function carryOut(
   if (running?.life == null || !('pid' in running.life)) return outcome;
   const { life, configFile = null, words = [] } = running;
   try {
-    const spec = specOf(config, { name, pid: life.pid, configFile, words, options, joining });
+    const spec = specOf(config, { name, pid: life.pid, configFile, words, options, members });
     // Its files speak of the network that it is on, also where it goes to another one at its next start.
     const network = config.networks.find(({ name: one }) => one === running.interfaces[0]?.network) ?? null;
     const telling = { ...how, log: (line: string) => void warnings.push(line) };
@@ -148,14 +148,14 @@ async function carryOut(
 const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
 
 /** What a running container keeps until it is started anew. */
-function atNextStart({ interfaces }: AttachmentRecord, { joining }: Pick<Configured, 'joining'>): string[] {
+function atNextStart({ interfaces }: AttachmentRecord, { members }: Pick<Configured, 'members'>): string[] {
   const later = (what: string): string[] => [`${what} takes effect at its next start`];
   const moved =
-    joining.length !== interfaces.length ||
-    joining.some(({ network }, index) => network.name !== interfaces[index]?.network);
+    members.length !== interfaces.length ||
+    members.some(({ network }, index) => network.name !== interfaces[index]?.network);
   if (moved) return later('its network');
   const changed = (one: Interface, index: number): boolean => {
-    const { wanted = null, options } = joining[index] ?? {};
+    const { wanted = null, options } = members[index] ?? {};
     return (
       (wanted !== null && !one.addresses.some((address) => bare(address) === wanted)) ||
       (options?.address === 'dhcp') !== (one.dhcp === true)

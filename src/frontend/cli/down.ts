@@ -2,7 +2,7 @@
 import { NethooksError } from '../../errors.ts';
 import { changeHost, planChange } from '../../host/change.ts';
 import type { HostRecord } from '../../model/host-record.ts';
-import type { HostWish } from '../../plan/host/host.ts';
+import type { HostSpec } from '../../plan/host/host.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { execUntil } from '../../system/exec.ts';
 import type { OptionsOf } from './commands.ts';
@@ -17,14 +17,14 @@ export async function down(names: string[], options: OptionsOf<'down'>): Promise
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new NethooksError(`no network ${unknown.join(', ')} is up; up: ${known.join(', ') || 'none'}`, EXIT.usage);
-  const change = { wish: (record: HostRecord) => without(record, names), files: options.files ?? false };
+  const change = { spec: (record: HostRecord) => without(record, names), files: options.files ?? false };
   const exec = execUntil(performance.now() + 60_000);
   if (options.dryRun) printPlan((await planChange(exec, change)).plan, options.json ? 'json' : 'todo');
   else printPlan(await changeHost({ exec, log: warn, wait: true }, change, 30), options.json ? 'json' : 'done');
   return EXIT.ok;
 }
 
-function without({ host, networks }: HostRecord, names: string[]): HostWish {
+function without({ host, networks }: HostRecord, names: string[]): HostSpec {
   const staying = names.length === 0 ? [] : networks.filter((network) => !names.includes(network.name));
   // default.conf is left as it is: it follows the configuration, and `--files` takes it out.
   return { host, networks: staying, hooks: null };

@@ -19,7 +19,7 @@ import {
   installFiles,
   libraryOf,
 } from '../../plan/host/install-files.ts';
-import { planSetup, type SetupWish, type WantedFile } from '../../plan/host/setup.ts';
+import { planSetup, type SetupSpec, type WantedFile } from '../../plan/host/setup.ts';
 import { type Applying, applyUntilFailure } from '../../system/apply.ts';
 import { type Exec, execUntil } from '../../system/exec.ts';
 import { executable } from '../../system/install.ts';
@@ -48,8 +48,8 @@ export async function setup(options: SetupOptions): Promise<number> {
     );
   const exec = execUntil(performance.now() + INSTALL_LIMIT_MS);
   if (destdir !== '') {
-    const wish = wishOf(options, { prefix, destdir, networks: [], first: null });
-    await install(exec, wish, options, null);
+    const spec = setupSpec(options, { prefix, destdir, networks: [], first: null });
+    await install(exec, spec, options, null);
     return EXIT.ok;
   }
   if (!dryRun) requireRoot('setup');
@@ -57,8 +57,8 @@ export async function setup(options: SetupOptions): Promise<number> {
   try {
     requirePrefix(prefix);
     const first = existingConfig() === undefined ? await firstConfig(exec) : null;
-    const wish = wishOf(options, { prefix, destdir, networks: networkFiles(options, first), first });
-    const installed = await install(exec, wish, options, first);
+    const spec = setupSpec(options, { prefix, destdir, networks: networkFiles(options, first), first });
+    const installed = await install(exec, spec, options, first);
     if (!options.json && dryRun) {
       console.log('would bring the networks up: nethooks up');
       if (!installed && !options.afterChanges) console.log('nothing would change');
@@ -77,11 +77,11 @@ export async function setup(options: SetupOptions): Promise<number> {
  */
 async function install(
   exec: Exec,
-  wish: SetupWish,
+  spec: SetupSpec,
   { dryRun, json }: SetupOptions,
   first: FirstConfig | null,
 ): Promise<boolean> {
-  const plan = planSetup(wish, gatherSetupFacts(exec, wish));
+  const plan = planSetup(spec, gatherSetupFacts(exec, spec));
   if (json) console.log(JSON.stringify(plan, null, 2));
   if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
   if (!dryRun) await applyUntilFailure({ exec, log: warn, wait: true }, plan.steps);
@@ -99,7 +99,7 @@ async function install(
 async function bringUp(exec: Exec, prefix: string, installed: boolean, options: SetupOptions): Promise<number> {
   const config = await currentConfig();
   const { host, networks } = config;
-  const change = { wish: () => ({ host, networks, hooks: join(libraryOf(prefix), 'lxc') }) };
+  const change = { spec: () => ({ host, networks, hooks: join(libraryOf(prefix), 'lxc') }) };
   const how: Applying = { exec, log: warn, wait: true };
   let plan: Plan;
   try {
@@ -173,7 +173,7 @@ interface Choices {
   first: FirstConfig | null;
 }
 
-function wishOf(options: SetupOptions, { prefix, destdir, networks, first }: Choices): SetupWish {
+function setupSpec(options: SetupOptions, { prefix, destdir, networks, first }: Choices): SetupSpec {
   const from = options.from ?? ownCheckout();
   const files = installFiles({
     prefix,

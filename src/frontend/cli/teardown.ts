@@ -102,7 +102,7 @@ function serviceSteps(exec: Exec, manifest: Manifest): Step[] {
 }
 
 async function down(how: Applying): Promise<Step[]> {
-  const change = { wish: () => ({ host: readHostRecord().host, networks: [], hooks: null }), files: true };
+  const change = { spec: () => ({ host: readHostRecord().host, networks: [], hooks: null }), files: true };
   try {
     const { steps, warnings } = await changeHost(how, change, 30);
     for (const warning of warnings) warn(warning);

@@ -4,7 +4,7 @@ import { currentConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
 import { type Change, changeHost, planChange } from '../../host/change.ts';
 import type { Config } from '../../model/config.ts';
-import type { HostWish } from '../../plan/host/host.ts';
+import type { HostSpec } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepDead } from '../sweep.ts';
@@ -49,8 +49,8 @@ async function show(options: OptionsOf<'plan'>): Promise<boolean> {
 
 /** The change that makes a host fit its configuration. */
 export function changeTo({ host, networks }: Config): Change {
-  const wish: HostWish = { host, networks, hooks: hooksDirectory() };
-  return { wish: () => wish };
+  const spec: HostSpec = { host, networks, hooks: hooksDirectory() };
+  return { spec: () => spec };
 }
 
 /** The configuration named with --config, else the host's. */

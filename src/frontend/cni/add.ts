@@ -92,9 +92,9 @@ async function connectContainer(how: Applying, request: Request, conf: Conf, own
   try {
     const given = { ...result, dns: asked.result.dns };
     const complete = await completeDhcp(how, how.namespace.fd, request.ifname, given);
-    const told = { ...complete, dns: dnsOf(conf, complete, network, networks) };
-    writeRecord({ ...record, result: told });
-    return told;
+    const answer = { ...complete, dns: dnsOf(conf, complete, network, networks) };
+    writeRecord({ ...record, result: answer });
+    return answer;
   } catch (error) {
     const give = giveElsewhere(how, record);
     await detach(how, record, give ? { giveElsewhere: give } : {});

@@ -41,7 +41,7 @@ export async function addNames(context: CniContext, request: Request, conf: Conf
   const network: NetworkConfig | null = found && conf.domain ? { ...found, domain: conf.domain } : found;
   const { netns, ifname } = request;
   const result = { ...prevResult, dns: dnsOf(conf, prevResult, network, networks) };
-  const told = conf.resolvConf ? resolvConfOf(netns, result.dns, context.log) : {};
+  const resolver = conf.resolvConf ? resolvConfOf(netns, result.dns, context.log) : {};
   await connect(
     how,
     {
@@ -66,7 +66,7 @@ export async function addNames(context: CniContext, request: Request, conf: Conf
       links: [],
       masquerade: false,
       files: null,
-      ...told,
+      ...resolver,
     },
     { sweep: () => sweepOnce(how), result: () => result },
   );

@@ -15,7 +15,7 @@ export async function run({ env, ...how }: HookContext): Promise<void> {
   if (env.ADDRFAM !== 'inet' && env.ADDRFAM !== 'meta') return;
   if (env.IFACE === 'lo') return;
   const { host, networks } = await currentConfig();
-  const plan = await changeHost(how, { wish: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
+  const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
   for (const warning of plan.warnings) how.log(warning);
   await sweepDead(how);
 }

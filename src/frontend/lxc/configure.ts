@@ -15,9 +15,9 @@ import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
 import { withIncludes } from './lxc-config.ts';
-import { type Joining, joinings } from './spec.ts';
+import { type MemberNic, memberNics } from './spec.ts';
 
-export interface ConfigureWish {
+export interface ConfigureRequest {
   name: string;
   /** Its LXC configuration. */
   configFile: string;
@@ -37,7 +37,7 @@ export interface Configured {
   steps: Step[];
   /** What its options are then. */
   options: ContainerOptions;
-  joining: Joining[];
+  members: MemberNic[];
   /** Keys that its hook line says too, which goes before. */
   overridden: string[];
 }
@@ -46,12 +46,12 @@ export interface Configured {
  * @param hooks the directory of our LXC hooks
  * @throws NethooksError for anything wrong in what is asked for, or in what is there
  */
-export function planConfigure(config: Config, hooks: string, wish: ConfigureWish): Configured {
-  const { name, configFile, words, remove } = wish;
+export function planConfigure(config: Config, hooks: string, request: ConfigureRequest): Configured {
+  const { name, configFile, words, remove } = request;
   readFlagFaults(words);
   const ini = containerFile(name);
   const iniBefore = readText(ini);
-  const iniAfter = remove ? null : edited(iniBefore, wish);
+  const iniAfter = remove ? null : edited(iniBefore, request);
   const text = readText(configFile) ?? '';
   const backup = readText(backupOf(configFile));
   const original = originalOf(text, backup);
@@ -60,9 +60,9 @@ export function planConfigure(config: Config, hooks: string, wish: ConfigureWish
   const { options, problems } = resolveContainer(name, { text: iniAfter, words: remove ? [] : line });
   if (problems.length > 0) throw new NethooksError(problems.map(({ message }) => message).join('\n'));
   const include = options.link.length > 0 ? linkEnvironmentPath(name) : null;
-  const after = remove ? original : adoptedText(config, hooks, wish, { text, original, options, include });
-  const joining = remove && ours === null ? [] : networksOf(config, after, options);
-  const environment = environmentSteps(wish, options, joining);
+  const after = remove ? original : adoptedText(config, hooks, request, { text, original, options, include });
+  const members = remove && ours === null ? [] : networksOf(config, after, options);
+  const environment = environmentSteps(request, options, members);
   return {
     steps: [
       ...environment.write,
@@ -72,7 +72,7 @@ export function planConfigure(config: Config, hooks: string, wish: ConfigureWish
       ...environment.remove,
     ],
     options,
-    joining,
+    members,
     overridden: overridden(line, words),
   };
 }
@@ -84,7 +84,7 @@ const backupOf = (configFile: string): string => `${configFile}${BACKUP}`;
 export const isBackup = (path: string): boolean => path.endsWith(BACKUP);
 
 /** The container's file with the flags in it; null when nothing is left in it that says something. */
-function edited(before: string | null, { words, without, nic }: ConfigureWish): string | null {
+function edited(before: string | null, { words, without, nic }: ConfigureRequest): string | null {
   const { net, ...top } = parseFlags(words, () => undefined);
   let text = before ?? '';
   const set = (section: string, key: string, value: KeyValue): void => {
@@ -105,9 +105,9 @@ interface Texts {
   include: string | null;
 }
 
-function adoptedText(config: Config, hooks: string, wish: ConfigureWish, texts: Texts): string {
+function adoptedText(config: Config, hooks: string, request: ConfigureRequest, texts: Texts): string {
   const { text, original, options, include } = texts;
-  const mode = wish.mode ?? modeOf(text, original);
+  const mode = request.mode ?? modeOf(text, original);
   const networks = config.networks.map(({ name }) => name);
   const chosen = Object.entries(options.nics).flatMap(([index, { network }]) =>
     network === null ? [] : [[index, network] as const],
@@ -117,8 +117,8 @@ function adoptedText(config: Config, hooks: string, wish: ConfigureWish, texts: 
       throw new NethooksError(`network = ${network}: there is none; allowed: ${networks.join(', ')}`);
   const own = Object.fromEntries(chosen);
   const asked = mode?.kind === 'bridge' ? mode.network : null;
-  if (wish.mode && asked !== null && own[0] !== undefined && own[0] !== asked)
-    throw new NethooksError(`--net bridge:${asked}: ${containerFile(wish.name)} says network = ${own[0]}`);
+  if (request.mode && asked !== null && own[0] !== undefined && own[0] !== asked)
+    throw new NethooksError(`--net bridge:${asked}: ${containerFile(request.name)} says network = ${own[0]}`);
   if (mode && mode.kind !== 'bridge') requireNoNetwork(mode, options);
   const first = config.networks[0]?.name as string;
   const moved = mode?.kind === 'bridge' && mode.network === null && own[0] ? { ...mode, network: own[0] } : mode;
@@ -142,18 +142,18 @@ function requireNoNetwork(mode: Mode, { publish, publishAll, expose, link, alias
 }
 
 /** The networks that it is on then. */
-function networksOf(config: Config, text: string, options: ContainerOptions): Joining[] {
+function networksOf(config: Config, text: string, options: ContainerOptions): MemberNic[] {
   const shared = shares(text, readInclude) !== null;
-  return shared ? [] : joinings(withIncludes(text, readInclude), config.networks, options.nics);
+  return shared ? [] : memberNics(withIncludes(text, readInclude), config.networks, options.nics);
 }
 
 /** The environment of its links must be there while its configuration includes it. */
-function environmentSteps({ name, configFile }: ConfigureWish, options: ContainerOptions, joining: Joining[]) {
+function environmentSteps({ name, configFile }: ConfigureRequest, options: ContainerOptions, members: MemberNic[]) {
   const path = linkEnvironmentPath(name);
   const before = readText(path);
   if (options.link.length === 0) return { write: [], remove: fileStep(path, before, null) };
   // Where it has no address yet it is not in the file: the first start completes it, for the second.
-  const places = joining.map(({ network }) => ({ network: network.name, address: network.address }));
+  const places = members.map(({ network }) => ({ network: network.name, address: network.address }));
   const links = options.link.flatMap(({ container, alias }) => resolveLink(places, container, alias) ?? []);
   return { write: fileStep(path, before, linkEnvironmentOf(name, links, configFile)), remove: [] };
 }

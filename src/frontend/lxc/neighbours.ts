@@ -13,14 +13,14 @@ import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { hookWords } from './adopt.ts';
 import { listContainers } from './containers.ts';
-import { checkLinks, type Joining } from './spec.ts';
+import { checkLinks, type MemberNic } from './spec.ts';
 
 export interface Newcomer {
   name: string;
   /** Its LXC configuration. */
   configFile: string;
   options: ContainerOptions;
-  joining: Joining[];
+  members: MemberNic[];
 }
 
 /** @throws NethooksError naming the other container, for a name or an address that it has, and for links that cannot be */
@@ -48,11 +48,11 @@ function checkCircle(name: string, { link }: ContainerOptions, optionsOf: (other
 
 /** Names are a domain's own; where another container has never run, nobody knows its domains, and it counts for all. */
 function checkNames(
-  { name, options, joining }: Newcomer,
+  { name, options, members }: Newcomer,
   directory: string,
   optionsOf: (other: string) => ContainerOptions,
 ): void {
-  const domains = joining.map(({ network }) => network.domain);
+  const domains = members.map(({ network }) => network.domain);
   const wanted = ownNames(name, options.aliases);
   const namesOf = (other: string): string[] => ownNames(other, optionsOf(other).aliases);
   if (!hasAliases()) for (const other of listContainers(directory)) noteAliases(other, namesOf(other));
@@ -65,8 +65,8 @@ function checkNames(
   }
 }
 
-function checkAddresses({ name, joining }: Newcomer): void {
-  for (const { network, wanted } of joining) {
+function checkAddresses({ name, members }: Newcomer): void {
+  for (const { network, wanted } of members) {
     const holder = wanted === null ? undefined : holderOf(storeOf(network.name), wanted)?.id;
     if (holder !== undefined && holder !== `lxc-${name}`)
       throw new NethooksError(`address = ${wanted}: held by ${holder} on network ${network.name}`);

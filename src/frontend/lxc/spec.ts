@@ -14,7 +14,7 @@ import { startTime } from '../../system/process.ts';
 import type { LxcNic } from './lxc-config.ts';
 
 /** An interface and the network that it joins, before it has an address. */
-export interface Joining {
+export interface MemberNic {
   nic: LxcNic;
   network: NetworkConfig;
   /** A static address inside the subnet, from its options or from the LXC configuration. */
@@ -26,11 +26,11 @@ export interface Joining {
  * Which of a container's interfaces join networks of ours: the veths whose link is a bridge of ours.
  * @throws NethooksError when what its options say about an interface cannot be
  */
-export function joinings(
+export function memberNics(
   nics: LxcNic[],
   networks: NetworkConfig[],
   options: Record<string, NicOptions> = {},
-): Joining[] {
+): MemberNic[] {
   for (const [index, { network }] of Object.entries(options)) {
     const nic = nics.find((candidate) => candidate.index === Number(index));
     if (!nic) throw new NethooksError(`options for lxc.net.${index}: LXC's configuration has no such interface`);
@@ -77,31 +77,31 @@ export interface Running {
   configFile: string | null;
   words: readonly string[];
   options: ContainerOptions;
-  joining: Joining[];
+  members: MemberNic[];
 }
 
 /** @throws NethooksError for ports that are asked for twice */
 export function specOf({ containers }: Config, running: Running): AttachmentSpec {
-  const { name, pid, configFile, words, options, joining } = running;
+  const { name, pid, configFile, words, options, members } = running;
   const { publish, expose, publishAll, link } = options;
   return {
     owner: { kind: 'lxc', name },
     life: { pid, started: startTime(pid) },
-    interfaces: joining.map(interfaceSpec),
+    interfaces: members.map(interfaceSpec),
     names: ownNames(name, options.aliases),
     publish: wantedPorts({ publish, expose, publishAll, publishAddress: containers.publishAddress }),
     publishPorts: containers.publishPorts,
     exposed: exposedPorts({ publish, expose }),
     links: link,
     masquerade: false,
-    files: { name, pid, options, network: joining[0]?.network ?? null },
+    files: { name, pid, options, network: members[0]?.network ?? null },
     configFile,
     words,
   };
 }
 
 /** The interface that LXC made, with the sticky address of the network's reserve. */
-function interfaceSpec({ nic, network, wanted, options }: Joining): InterfaceSpec {
+function interfaceSpec({ nic, network, wanted, options }: MemberNic): InterfaceSpec {
   const { name, address, prefix, reserve, subnet } = network;
   const gateway = nic.gateway && isIPv4(nic.gateway) && contains(subnet, nic.gateway) ? nic.gateway : address;
   return {

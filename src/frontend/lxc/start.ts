@@ -21,7 +21,7 @@ import { readInclude } from '../../system/lxc-include.ts';
 import { sweepOnce } from '../sweep.ts';
 import { shares } from './adopt.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
-import { checkLinks, joinings, specOf } from './spec.ts';
+import { checkLinks, memberNics, specOf } from './spec.ts';
 
 /** What LXC says about it. */
 export interface Starting {
@@ -41,8 +41,8 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   const { name, pid, configFile, words } = starting;
   const config = await currentConfig();
   const options = await containerOptions(name, words, how.log);
-  const joining = joinings(readNics(configFile, config), config.networks, options.nics);
-  if (joining.length === 0) {
+  const members = memberNics(readNics(configFile, config), config.networks, options.nics);
+  if (members.length === 0) {
     requireNothing(options);
     const shared = sharedNetwork(configFile, config);
     if (shared !== null || saysNames(options)) await writeFilesOnly(how, starting, options, shared);
@@ -51,7 +51,7 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   if (!how.namespace) return;
   checkLinks(name, options.link, configFile);
-  const spec = specOf(config, { name, pid, configFile, words, options, joining });
+  const spec = specOf(config, { name, pid, configFile, words, options, members });
   if (options.aliases.length > 0) noteAliases(name, spec.names);
   const record = await connect(how, spec, { sweep: () => sweepOnce(how) });
   await bestEffortAsync(how, 'links', () => relinkParents(how, name, { gone: false }));
@@ -86,8 +86,8 @@ export async function refreshParents(how: Applying, config: Config, child: strin
     if (record?.state !== 'attached' || !record.life || !('pid' in record.life) || !isAlive(record)) continue;
     const { configFile = null, words = [], life } = record;
     const options = await containerOptions(parent, words, how.log);
-    const joining = joinings(readNics(configFile, config), config.networks, options.nics);
-    const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, joining });
+    const members = memberNics(readNics(configFile, config), config.networks, options.nics);
+    const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, members });
     await refreshNames(how, record, spec);
   }
 }

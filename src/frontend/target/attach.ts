@@ -19,7 +19,7 @@ import type { Request } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import { parseTarget, type Target, targetName } from './target.ts';
 
-export interface AttachWish {
+export interface AttachRequest {
   /** A network of nethooks.ini; null for the first, unless there is a mode. */
   network: string | null;
   mode: 'ptp' | 'macvlan' | 'ipvlan' | null;
@@ -50,15 +50,15 @@ export const ownerOfTarget = (
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 
 /** @throws NethooksError, CniError; nothing is left then */
-export async function attach(context: CniContext, target: Target, wish: AttachWish): Promise<Result> {
-  const conf = configuration(wish);
-  const name = wish.name ?? target.name;
-  const owner = ownerOfTarget(target, wish.ifname);
+export async function attach(context: CniContext, target: Target, wanted: AttachRequest): Promise<Result> {
+  const conf = configuration(wanted);
+  const name = wanted.name ?? target.name;
+  const owner = ownerOfTarget(target, wanted.ifname);
   const request: Request = {
     command: 'ADD',
     containerId: owner.id,
     netns: target.netns,
-    ifname: wish.ifname,
+    ifname: wanted.ifname,
     path: PLUGINS,
     argsText: 'IgnoreUnknown=1',
     args: { K8S_POD_NAME: name },
@@ -69,16 +69,16 @@ export async function attach(context: CniContext, target: Target, wish: AttachWi
   };
   const parsed = parseConf(conf, {});
   const publish = wantedPorts({
-    publish: wish.publish.map(parsePortSpec),
+    publish: wanted.publish.map(parsePortSpec),
     expose: [],
     publishAll: false,
     publishAddress: '0.0.0.0',
   });
   const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns), owner);
-  if (!wish.hostShim) return result;
+  if (!wanted.hostShim) return result;
   const record = readRecord(attachmentId(owner)) as AttachmentRecord;
   try {
-    const master = wish.master ?? readRoutes().defaultDevice ?? '';
+    const master = wanted.master ?? readRoutes().defaultDevice ?? '';
     const shim = addShim(
       context.exec,
       master,
@@ -93,18 +93,18 @@ export async function attach(context: CniContext, target: Target, wish: AttachWi
 }
 
 /** The CNI configuration that says the same. */
-function configuration(wish: AttachWish): Record<string, unknown> {
-  const { mode, address, master, gateway, publish, hostShim } = wish;
+function configuration(wanted: AttachRequest): Record<string, unknown> {
+  const { mode, address, master, gateway, publish, hostShim } = wanted;
   const common = {
     cniVersion: '1.1.0',
     name: ATTACHED,
-    ...(wish.mtu === null ? {} : { mtu: wish.mtu }),
-    ...(wish.mac === null ? {} : { mac: wish.mac }),
+    ...(wanted.mtu === null ? {} : { mtu: wanted.mtu }),
+    ...(wanted.mac === null ? {} : { mac: wanted.mac }),
   };
   if (hostShim && mode !== 'macvlan') throw usage('--host-shim goes with --mode macvlan');
   if (mode === null) {
     if (master !== null || gateway !== null) throw usage('--master and --gateway go with --mode');
-    const network = wish.network ?? readHostRecord().networks[0]?.name;
+    const network = wanted.network ?? readHostRecord().networks[0]?.name;
     if (network === undefined)
       throw new NethooksError('no network is up: `nethooks up`, or --mode ptp, macvlan or ipvlan');
     if (address !== 'auto' && !isIPv4(address))
@@ -112,7 +112,7 @@ function configuration(wish: AttachWish): Record<string, unknown> {
     const ips = address === 'auto' ? {} : { runtimeConfig: { ips: [address] } };
     return { ...common, type: 'nethooks', network, ...ips };
   }
-  if (wish.network !== null) throw usage('--network and --mode exclude each other');
+  if (wanted.network !== null) throw usage('--network and --mode exclude each other');
   if (publish.length > 0) throw usage('--publish goes with --network');
   if (mode === 'ptp' && master !== null) throw usage('--master goes with --mode macvlan or ipvlan');
   return {
@@ -120,12 +120,12 @@ function configuration(wish: AttachWish): Record<string, unknown> {
     type: `nethooks-${mode}`,
     ...(mode === 'ptp' ? { ipMasq: true } : {}),
     ...(master === null ? {} : { master }),
-    ...addressing(wish),
+    ...addressing(wanted),
   };
 }
 
 /** A point-to-point pair has its gateway and its way out; what is on the LAN says who leads out. */
-function addressing({ mode, address, gateway }: AttachWish): Record<string, unknown> {
+function addressing({ mode, address, gateway }: AttachRequest): Record<string, unknown> {
   if (address === 'dhcp' && mode === 'macvlan') return { ipam: { type: 'dhcp' } };
   const [text = '', bits = ''] = address.split('/');
   const prefix = /^\d{1,2}$/.test(bits) ? Number(bits) : 33;

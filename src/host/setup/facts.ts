@@ -15,7 +15,7 @@ import {
   SYSCTL_FILE,
   unfinished,
 } from '../../model/paths.ts';
-import type { Place, SetupFacts, SetupWish, WantedFile } from '../../plan/host/setup.ts';
+import type { Place, SetupFacts, SetupSpec, WantedFile } from '../../plan/host/setup.ts';
 import { filesOf, type TeardownFacts } from '../../plan/host/teardown.ts';
 import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
 import type { Exec } from '../../system/exec.ts';
@@ -23,8 +23,8 @@ import { isMissing, readText } from '../../system/files.ts';
 import { abandonedBeside, isPlaced, isThere } from '../../system/place.ts';
 import { enablement, needsReload, systemdRuns } from '../../system/systemd.ts';
 
-export function gatherSetupFacts(exec: Exec, wish: SetupWish): SetupFacts {
-  const { destdir, files, directories, config, units } = wish;
+export function gatherSetupFacts(exec: Exec, spec: SetupSpec): SetupFacts {
+  const { destdir, files, directories, config, units } = spec;
   const text = destdir === '' ? readText(MANIFEST) : null;
   const wanted = [...files.map(({ path }) => path), ...(config ? [config.path] : [])];
   return {

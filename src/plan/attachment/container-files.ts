@@ -53,7 +53,7 @@ export interface LinkName {
   to: string;
 }
 
-export interface HostsWish {
+export interface HostsSpec {
   /** Null: as LXC's configuration has it, which is not ours to write. */
   hostname: string | null;
   /** The container's own address; null on no network of ours. */
@@ -65,7 +65,7 @@ export interface HostsWish {
 }
 
 /** Our lines in a container's /etc/hosts; none when nothing is asked for. */
-export function hostsLines({ hostname, address, gateway, extraHost, links }: HostsWish): string[] {
+export function hostsLines({ hostname, address, gateway, extraHost, links }: HostsSpec): string[] {
   return [
     ...(hostname === null ? [] : [hostsEntry(address ?? '127.0.1.1', [hostname, hostname.split('.')[0] as string])]),
     ...extraHost.flatMap(({ name, address: to }) => {

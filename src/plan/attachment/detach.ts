@@ -41,12 +41,12 @@ export function planDetach(
       )
     : [];
   const networks = [...new Set(interfaces.flatMap(({ network }) => network ?? []))];
-  const told = facts.reloads && names.length > 0;
+  const reload = facts.reloads && names.length > 0;
   return [
     ...names,
     ...reservations,
     ...files.flatMap(remove),
-    ...(told ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
+    ...(reload ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
     ...planPolicy(policy && { ...policy, masquerade }, null, facts, '', alone).filter((step) => !isNothing(step)),
     ...interfaces.flatMap((one) => removeInterface(drivers, one)),
   ];

@@ -15,7 +15,7 @@ export interface Wanted {
 }
 
 /** What a container asks to publish. */
-export interface PublishWish {
+export interface PublishSpec {
   publish: PortSpec[];
   /** Ports that `publish-all` publishes, and that links open. */
   expose: Port[];
@@ -31,7 +31,7 @@ export const EPHEMERAL: PortRange = { from: 49153, to: 65535 };
  * Every port to publish, one by one. `publish-all` leaves out what is published anyway.
  * @throws NethooksError for IPv6, and for a host port that is asked for twice
  */
-export function wantedPorts({ publish, expose, publishAll, publishAddress }: PublishWish): Wanted[] {
+export function wantedPorts({ publish, expose, publishAll, publishAddress }: PublishSpec): Wanted[] {
   const wanted = publish.flatMap((spec) => expand(spec, publishAddress));
   const given = new Set(wanted.map(({ protocol, containerPort }) => showPort({ protocol, port: containerPort })));
   const rest = publishAll ? unique(expose).filter((port) => !given.has(showPort(port))) : [];
@@ -49,7 +49,7 @@ export function wantedPorts({ publish, expose, publishAll, publishAddress }: Pub
 }
 
 /** What links to the container open: what it exposes, and what it publishes. */
-export function exposedPorts({ publish, expose }: Pick<PublishWish, 'publish' | 'expose'>): Port[] {
+export function exposedPorts({ publish, expose }: Pick<PublishSpec, 'publish' | 'expose'>): Port[] {
   return unique([
     ...expose,
     ...publish.flatMap(({ container, protocol }) => each(container).map((port) => ({ protocol, port }))),

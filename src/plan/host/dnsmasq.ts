@@ -53,11 +53,11 @@ export const served = (network: NetworkConfig): boolean => network.dns || networ
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
 export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
   const { name, address, dhcp, dns, domain, dnsUpstream, containers } = network;
-  // Without DNS of our own, machines are told the servers that they should ask instead (both seeds of the idea did so).
+  // Without DNS of our own, machines are told the servers that they should ask instead.
   const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
     (server) => isIPv4(server) && !server.startsWith('127.'),
   );
-  const told = containers.dns.filter((server) => !server.includes(':'));
+  const servers = containers.dns.filter((server) => !server.includes(':'));
   return fill(TEMPLATE, {
     name,
     address,
@@ -76,7 +76,7 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
     dhcpHostsDir: dhcpHostsDir(name),
     leasesFile: leasesFile(name),
-    dnsServers: told.length > 0 ? told.join(',') : dns ? address : elsewhere.join(','),
+    dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
     mtu: mtuOf(network, facts),
   });

@@ -12,7 +12,7 @@ import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
 import { planResolver } from './resolver.ts';
 import { planRules, planRulesDown } from './rules.ts';
 
-export interface HostWish {
+export interface HostSpec {
   host: HostConfig;
   /** The networks that are to be up; all others of the record come down. */
   networks: NetworkConfig[];
@@ -20,9 +20,9 @@ export interface HostWish {
   hooks: string | null;
 }
 
-/** The steps from `facts` to `wish`. Empty when the host is as wished. */
-export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): Plan {
-  const { networks } = wish;
+/** The steps from `facts` to `spec`. Empty when the host is as the specification says. */
+export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): Plan {
+  const { networks } = spec;
   const named = (list: { name: string }[], name: string): boolean => list.some((one) => one.name === name);
   const stale = record.networks.filter((old) => !named(networks, old.name));
   /** Our addresses on a bridge, by what was applied. */
@@ -44,25 +44,25 @@ export function planHost(wish: HostWish, facts: HostFacts, record: HostRecord): 
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     only(planDnsmasq(networks, facts)),
-    only(planHookLimits(wish.host, none, facts)),
+    only(planHookLimits(spec.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
-    planResolver(wish.host, networks, facts, gone),
-    only(networks[0] && wish.hooks ? planDefaultConf(networks[0].name, wish.hooks, facts) : []),
+    planResolver(spec.host, networks, facts, gone),
+    only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
     ...down.map(({ plan }) => plan),
   ]);
 }
 
 /** What to remember once the plan is applied. */
-export function recordAfter(plan: Plan, wish: HostWish, facts: HostFacts, record: HostRecord): HostRecord {
-  const found = wish.networks.flatMap((network) => {
+export function recordAfter(plan: Plan, spec: HostSpec, facts: HostFacts, record: HostRecord): HostRecord {
+  const found = spec.networks.flatMap((network) => {
     const key = `${network.name} ${cidrOf(network)}`;
     if (record.found.includes(key)) return [key];
     const applied = record.networks.some((old) => `${old.name} ${cidrOf(old)}` === key);
     const link = facts.links.find(({ name }) => name === network.name);
     return !applied && link && link.alias !== ALIAS && link.addresses.includes(cidrOf(network)) ? [key] : [];
   });
-  const { host, networks } = wish;
+  const { host, networks } = spec;
   const first =
     record.ipForwardBefore === null &&
     plan.steps.some((step) => step.kind === 'sysctl' && step.key === 'net/ipv4/ip_forward');

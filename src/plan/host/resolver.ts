@@ -14,33 +14,33 @@ import { withBlock, withoutBlock } from '../marked-block.ts';
 export function planResolver(host: HostConfig, networks: NetworkConfig[], facts: HostFacts, gone: string[]): Plan {
   const kind = host.resolver === 'auto' ? facts.resolver.kind : host.resolver;
   const asked = networks.filter((network) => network.dns);
-  const told =
+  const links =
     kind === 'resolved' || kind === 'resolvconf'
-      ? planTold(kind, asked, facts)
-      : clearTold(Object.keys(facts.resolver.told), facts);
+      ? planRegistered(kind, asked, facts)
+      : clearRegistered(Object.keys(facts.resolver.registered), facts);
   const file = planFile(kind === 'file' ? asked : [], facts, gone);
-  return { steps: [...told, ...file.steps], warnings: file.warnings, refusals: [] };
+  return { steps: [...links, ...file.steps], warnings: file.warnings, refusals: [] };
 }
 
-function planTold(how: 'resolved' | 'resolvconf', networks: NetworkConfig[], facts: HostFacts): Step[] {
-  const gone = Object.keys(facts.resolver.told).filter(
+function planRegistered(how: 'resolved' | 'resolvconf', networks: NetworkConfig[], facts: HostFacts): Step[] {
+  const gone = Object.keys(facts.resolver.registered).filter(
     (bridge) => !networks.some((network) => network.name === bridge),
   );
   const set = networks.flatMap(({ name, address, domain }): Step[] => {
-    const now = facts.resolver.told[name];
+    const now = facts.resolver.registered[name];
     // resolved gets routing domains (resolved.conf(5): a leading ~ asks these servers without searching the domain).
     const domains = how === 'resolved' ? [`~${domain}`] : [];
     const same = now && now.servers.join() === address && now.domains.join() === domains.join();
     return same ? [] : [{ kind: 'resolver', how, action: 'set', bridge: name, address, domains }];
   });
-  return [...clearTold(gone, facts), ...set];
+  return [...clearRegistered(gone, facts), ...set];
 }
 
-function clearTold(bridges: string[], facts: HostFacts): Step[] {
+function clearRegistered(bridges: string[], facts: HostFacts): Step[] {
   const how = facts.resolver.kind;
   if (how === 'file') return [];
   return bridges.map((bridge): ResolverStep => {
-    const { servers, domains } = facts.resolver.told[bridge] as { servers: string[]; domains: string[] };
+    const { servers, domains } = facts.resolver.registered[bridge] as { servers: string[]; domains: string[] };
     return { kind: 'resolver', how, action: 'clear', bridge, address: servers[0] ?? '', domains };
   });
 }

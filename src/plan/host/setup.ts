@@ -28,7 +28,7 @@ export interface WantedFile {
   onlyIfMissing?: true;
 }
 
-export interface SetupWish {
+export interface SetupSpec {
   prefix: string;
   /** The root that files are put below, as for a package; empty for the host's own, where what is done is noted. */
   destdir: string;
@@ -63,9 +63,9 @@ export interface SetupFacts {
 }
 
 /** The steps; none when everything is in place. A plan for a destdir makes files and directories only. */
-export function planSetup(wish: SetupWish, facts: SetupFacts): Plan {
+export function planSetup(spec: SetupSpec, facts: SetupFacts): Plan {
   const manifest = facts.manifest === null ? NO_MANIFEST : withoutLost(parseManifest(facts.manifest), facts);
-  const refusals = refusalsOf(wish, facts);
+  const refusals = refusalsOf(spec, facts);
   const steps: Step[] = [];
   const notes: Entry[] = [];
   const note = (kind: string, what: string): void => {
@@ -78,15 +78,15 @@ export function planSetup(wish: SetupWish, facts: SetupFacts): Plan {
     there.add(path);
     if (path !== dirname(path)) make(dirname(path));
     note('dir', path);
-    steps.push({ kind: 'directory', path: `${wish.destdir}${path}`, action: 'make' });
+    steps.push({ kind: 'directory', path: `${spec.destdir}${path}`, action: 'make' });
   };
-  if (wish.config !== null) {
-    const { path, text } = wish.config;
+  if (spec.config !== null) {
+    const { path, text } = spec.config;
     make(dirname(path));
     steps.push({ kind: 'file', path, before: null, content: text, mode: 0o644 });
   }
-  for (const path of wish.directories) make(path);
-  for (const file of wish.files) {
+  for (const path of spec.directories) make(path);
+  for (const file of spec.files) {
     const place = facts.places[file.path] ?? 'missing';
     if (place !== 'missing' && file.onlyIfMissing) continue;
     make(dirname(file.path));
@@ -98,28 +98,28 @@ export function planSetup(wish: SetupWish, facts: SetupFacts): Plan {
     const replaces = place === 'other' && (isReplaced || !isNoted(manifest, 'made', file.path));
     const step: FileStep = {
       kind: 'file',
-      path: `${wish.destdir}${file.path}`,
+      path: `${spec.destdir}${file.path}`,
       before: null,
       content: file.content,
       mode: file.mode,
     };
-    const keeps = replaces && wish.destdir === '' && !facts.backups.includes(file.path);
+    const keeps = replaces && spec.destdir === '' && !facts.backups.includes(file.path);
     steps.push(keeps ? { ...step, backup: `${BACKUPS}${file.path}` } : step);
   }
   for (const path of facts.abandoned) steps.push({ kind: 'file', path, before: null, content: null });
-  if (wish.destdir !== '') return { steps, warnings: [], refusals };
+  if (spec.destdir !== '') return { steps, warnings: [], refusals };
 
   // `enabled` and its kin need nothing; `masked` is how an admin says no.
-  const units = wish.units.filter((unit) => ['disabled', 'not-found'].includes(facts.units[unit] ?? ''));
-  for (const unit of wish.units) note('unit', unit);
+  const units = spec.units.filter((unit) => ['disabled', 'not-found'].includes(facts.units[unit] ?? ''));
+  for (const unit of spec.units) note('unit', unit);
   const changed = steps.some((step) => step.kind === 'file' && /\/systemd\/system\//.test(step.path));
-  if (wish.units.length > 0 && (units.length > 0 || changed || facts.reload))
+  if (spec.units.length > 0 && (units.length > 0 || changed || facts.reload))
     steps.push({ kind: 'unit', action: 'reload', units: [] });
   if (units.length > 0) steps.push({ kind: 'unit', action: 'enable', units });
 
   const text = formatManifest({
-    prefix: wish.prefix,
-    entries: withConfig([...manifest.entries, ...notes], wish, facts, manifest),
+    prefix: spec.prefix,
+    entries: withConfig([...manifest.entries, ...notes], spec, facts, manifest),
   });
   if (text !== facts.manifest)
     steps.unshift({ kind: 'file', path: MANIFEST, before: facts.manifest, content: text, mode: 0o644 });
@@ -137,7 +137,7 @@ function withoutLost({ prefix, entries }: Manifest, { places, backups }: SetupFa
 }
 
 /** The sum of the configuration that is written now, or that was written by an install.sh that could not note it. */
-function withConfig(entries: Entry[], { config }: SetupWish, { configSum }: SetupFacts, manifest: Manifest): Entry[] {
+function withConfig(entries: Entry[], { config }: SetupSpec, { configSum }: SetupFacts, manifest: Manifest): Entry[] {
   const known = notedConfig(manifest);
   const line = (sum: string, path: string): Entry[] => [
     ...entries.filter(({ kind }) => kind !== 'config'),
@@ -147,7 +147,7 @@ function withConfig(entries: Entry[], { config }: SetupWish, { configSum }: Setu
   return known && known.sum === null && configSum !== null ? line(configSum, known.path) : entries;
 }
 
-const refusalsOf = ({ destdir, files }: SetupWish, { places }: SetupFacts): string[] =>
+const refusalsOf = ({ destdir, files }: SetupSpec, { places }: SetupFacts): string[] =>
   files
     .filter(({ path }) => places[path] === 'directory')
     .map(({ path }) => `${destdir}${path} is a directory, but a file belongs there`);

@@ -8,7 +8,7 @@ import { BACKUPS, CONFIG_DIR, INSTALL_STATE, LOG_DIR, MANIFEST, RUN, STATE, unfi
 import type { Step } from '../../model/step.ts';
 import { commandOf, executableOf } from './install-files.ts';
 
-export interface TeardownWish {
+export interface TeardownSpec {
   /** Also the configuration, edited or not. */
   purge: boolean;
 }
@@ -40,7 +40,7 @@ export interface Teardown {
 }
 
 /** The steps once the networks are down. */
-export function planTeardown({ purge }: TeardownWish, facts: TeardownFacts): Teardown {
+export function planTeardown({ purge }: TeardownSpec, facts: TeardownFacts): Teardown {
   const { manifest } = facts;
   const steps: Step[] = [];
   const kept: string[] = [];

@@ -5,7 +5,7 @@ import type { NetworkConfig } from '../model/config.ts';
 import { isAlive, listRecords } from '../store/records.ts';
 
 /** A line for each running container whose address is not of its network's subnet any more: its gateway has gone from it. */
-export function stranded(networks: NetworkConfig[]): string[] {
+export function outdated(networks: NetworkConfig[]): string[] {
   return listRecords().flatMap((record) =>
     record.interfaces.flatMap((one) => {
       const now = networks.find(({ name }) => name === one.network);
