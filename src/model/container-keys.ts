@@ -19,6 +19,8 @@ export interface ContainerKeySpec {
    * the container open, or on the wrong network.
    */
   bestEffort?: true;
+  /** It means nothing without a network of ours: said of a container that has none, it is refused. */
+  needsNetwork?: true;
 }
 
 export const CONTAINER_KEYS = {
@@ -38,25 +40,35 @@ export const CONTAINER_KEYS = {
     help: 'a further name in DNS',
     spellings: ['--alias', '--network-alias'],
     bestEffort: true,
+    needsNetwork: true,
   },
   publish: {
     kind: 'list',
     value: 'spec',
     help: 'a port of the host for one of its own: [[IP:][HOST-PORT]:]PORT[/PROTOCOL]',
     spellings: ['-p'],
+    needsNetwork: true,
   },
   expose: {
     kind: 'list',
     value: 'port',
     help: 'a port that links open and --publish-all publishes',
     spellings: [],
+    needsNetwork: true,
   },
-  'publish-all': { kind: 'switch', value: 'yes', help: 'publish every exposed port', spellings: ['-P'] },
+  'publish-all': {
+    kind: 'switch',
+    value: 'yes',
+    help: 'publish every exposed port',
+    spellings: ['-P'],
+    needsNetwork: true,
+  },
   link: {
     kind: 'list',
     value: 'container:alias',
     help: 'reach the exposed ports of another container, by an alias',
     spellings: [],
+    needsNetwork: true,
   },
   dns: { kind: 'list', value: 'address', help: 'a DNS server to ask instead of ours', spellings: [], bestEffort: true },
   'dns-search': {
@@ -100,6 +112,11 @@ const keys = Object.entries<ContainerKeySpec>(CONTAINER_KEYS) as [ContainerKey, 
 
 /** Whether a key is about one interface. */
 export const isNicKey = (key: string): key is NicKey => keys.some(([name, { nic }]) => name === key && nic === true);
+
+/** Keys that mean nothing without a network of ours. */
+export const KEYS_OF_NETWORK = keys.flatMap(([key, { needsNetwork }]) =>
+  needsNetwork ? [key as KeysWith<{ needsNetwork: true }>] : [],
+);
 
 /** Keys by every flag that sets them, in the table's order: `--address`, `--ip`. */
 export const KEY_OF_FLAG: ReadonlyMap<string, ContainerKey> = new Map(

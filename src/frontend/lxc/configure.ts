@@ -7,7 +7,7 @@ import { parseFlags } from '../../config/flags.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config } from '../../model/config.ts';
 import { isNicKey } from '../../model/container-keys.ts';
-import type { ContainerOptions } from '../../model/container-options.ts';
+import { type ContainerOptions, keysNeedingNetwork } from '../../model/container-options.ts';
 import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
@@ -131,14 +131,14 @@ function adoptedText(config: Config, hooks: string, request: ConfigureRequest, t
 }
 
 /** As Docker: what means an own network does not go with none, the host's or another container's. */
-function requireNoNetwork(mode: Mode, { publish, publishAll, expose, link, aliases, nics }: ContainerOptions): void {
-  const said = { publish, 'publish-all': publishAll ? [true] : [], expose, link, aliases, net: Object.keys(nics) };
-  for (const [key, value] of Object.entries(said))
-    if (value.length > 0)
-      throw new NethooksError(
-        `--net ${mode.kind}: the container has ${key === 'net' ? 'network, address or mtu' : key} set, which needs a bridge; ` +
-          `\`--no-${key === 'net' ? 'address' : key}\` takes it out`,
-      );
+function requireNoNetwork(mode: Mode, options: ContainerOptions): void {
+  const onNic = Object.keys(options.nics).length > 0;
+  const [key = onNic ? 'address' : undefined] = keysNeedingNetwork(options);
+  if (key === undefined) return;
+  const what = key === 'address' ? 'network, address or mtu' : key;
+  throw new NethooksError(
+    `--net ${mode.kind}: the container has ${what} set, which needs a bridge; \`--no-${key}\` takes it out`,
+  );
 }
 
 /** The networks that it is on then. */

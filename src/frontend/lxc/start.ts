@@ -8,7 +8,7 @@ import { currentConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
-import type { ContainerOptions } from '../../model/container-options.ts';
+import { type ContainerOptions, keysNeedingNetwork } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
 import { containerFiles } from '../../plan/attachment/container-files.ts';
 import { noteAliases } from '../../store/aliases.ts';
@@ -101,10 +101,9 @@ async function bestEffortAsync({ log }: Applying, what: string, action: () => Pr
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
-function requireNothing({ publish, publishAll, link, aliases, expose }: ContainerOptions): void {
-  const said = { publish, 'publish-all': publishAll ? [true] : [], link, aliases, expose };
-  for (const [key, value] of Object.entries(said))
-    if (value.length > 0) throw new NethooksError(`${key}: the container is on no network of ours`);
+function requireNothing(options: ContainerOptions): void {
+  const [key] = keysNeedingNetwork(options);
+  if (key !== undefined) throw new NethooksError(`${key}: the container is on no network of ours`);
 }
 
 /** Whether there is anything to write into its files, network or not. */
