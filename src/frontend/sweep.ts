@@ -1,6 +1,7 @@
 /** Takes back what others left, for whoever finds a pool exhausted: one at a time, and its answer holds for seconds. */
 import { statSync } from 'node:fs';
 import { RUN } from '../model/paths.ts';
+import type { Plan } from '../model/step.ts';
 import { readHostRecord } from '../store/host-record.ts';
 import { isLive, listRecords } from '../store/records.ts';
 import type { Applying } from '../system/apply.ts';
@@ -13,12 +14,16 @@ const ANSWER = `${DIRECTORY}/last`;
 const HOLDS_MS = 3_000;
 const WAIT_SECONDS = 3;
 
-/** Takes down what is dead, for `up` and the hooks of interfaces: quick where nothing is. What fails is logged. */
-export async function sweepDead(how: Applying): Promise<void> {
-  if (listRecords().every(isLive)) return;
+/**
+ * For `up` and the hooks of interfaces: takes down what is dead, and looks at everything where there was something to do, as at boot.
+ * Quick where nothing is. What fails is logged.
+ */
+export async function sweepAfter(how: Applying, plan: Plan): Promise<void> {
+  const isQuiet = plan.steps.length === 0;
+  if (isQuiet && listRecords().every(isLive)) return;
   const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
   try {
-    await sweep(how, []);
+    await sweep(how, isQuiet ? [] : networkStores());
   } finally {
     release();
   }
@@ -39,15 +44,14 @@ export async function sweepOnce(how: Applying): Promise<boolean> {
   try {
     // Somebody swept while we waited: what that freed may be ours.
     if (lastSweep() >= asked) return true;
-    await sweep(
-      how,
-      readHostRecord().networks.map(({ name }) => name),
-    );
+    await sweep(how, networkStores());
     writeAtomically(ANSWER, '');
     return true;
   } finally {
     release();
   }
 }
+
+const networkStores = (): string[] => readHostRecord().networks.map(({ name }) => name);
 
 const lastSweep = (): number => statSync(ANSWER, { throwIfNoEntry: false })?.mtimeMs ?? 0;

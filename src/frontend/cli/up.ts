@@ -7,7 +7,7 @@ import type { Config } from '../../model/config.ts';
 import type { HostSpec } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
-import { sweepDead } from '../sweep.ts';
+import { sweepAfter } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
@@ -27,7 +27,7 @@ export async function up(options: OptionsOf<'up'>): Promise<number> {
   const exec = execUntil(performance.now() + LIMIT_MS);
   const how = { exec, log: warn, wait: true };
   const plan = await changeHost(how, change, WAIT_SECONDS);
-  await sweepDead(how);
+  await sweepAfter(how, plan);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
 }

@@ -5,7 +5,7 @@
 import { currentConfig } from '../../config/cache.ts';
 import { changeHost } from '../../host/change.ts';
 import { hooksDirectory } from '../../system/install.ts';
-import { sweepDead } from '../sweep.ts';
+import { sweepAfter } from '../sweep.ts';
 import type { HookContext } from './context.ts';
 
 const WAIT_SECONDS = 4;
@@ -17,5 +17,5 @@ export async function run({ env, ...how }: HookContext): Promise<void> {
   const { host, networks } = await currentConfig();
   const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
   for (const warning of plan.warnings) how.log(warning);
-  await sweepDead(how);
+  await sweepAfter(how, plan);
 }
