@@ -30,7 +30,10 @@ export async function sweepAfter(how: Applying, plan: Plan): Promise<void> {
 }
 
 async function sweep(how: Applying, stores: readonly string[]): Promise<void> {
-  const { collect, findGarbage } = await import('../attachment/gc.ts');
+  const [{ collect }, { findGarbage }] = await Promise.all([
+    import('../attachment/gc.ts'),
+    import('../attachment/garbage.ts'),
+  ]);
   const { giveElsewhere } = await import('./cni/elsewhere.ts');
   const { exec, log, wait } = how;
   for (const line of await collect({ exec, log, wait }, findGarbage(how, stores), giveElsewhere)) log(line);

@@ -4,6 +4,7 @@ import { toNumber } from '../model/address.ts';
 import { type AttachmentRecord, holderIdOf } from '../model/attachment.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
 import type { HostFacts } from '../model/facts.ts';
+import type { Finding } from '../model/finding.ts';
 import { leasesFile } from '../model/paths.ts';
 import { describe, type Plan, type Step } from '../model/step.ts';
 import { namesFile } from '../plan/attachment/names.ts';
@@ -64,9 +65,8 @@ export interface Status {
   forwarding: boolean;
   resolver: string;
   upstreams: string[];
-  /** What `up` would do, one line each: empty when nothing is missing. */
-  missing: string[];
-  warnings: string[];
+  /** Empty when `up` has nothing to do or to say. */
+  findings: Finding[];
 }
 
 /** Puts the status together from facts, the plan that `up` would apply, and the store. */
@@ -77,10 +77,20 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
     forwarding: facts.ipForward === '1',
     resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
     upstreams: facts.upstreams,
-    missing: [...plan.refusals, ...plan.steps.map((step) => headline(step))],
-    warnings: plan.warnings,
+    findings: [
+      ...plan.refusals.map((text) => finding('missing', text)),
+      ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
+      ...plan.warnings.map((text) => finding('warning', text)),
+    ],
   };
 }
+
+const finding = (severity: Finding['severity'], text: string, remedy: string | null = null): Finding => ({
+  severity,
+  about: 'host',
+  text,
+  remedy,
+});
 
 /** What a step is about, in one line. */
 const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');

@@ -138,7 +138,7 @@ describeLab('the host', () => {
 `);
     expect(code).toBe(0);
     const json: Status = JSON.parse(await must(host, ['nethooks', 'status', '--json']));
-    expect(json).toMatchObject({ forwarding: true, missing: [], warnings: [] });
+    expect(json).toMatchObject({ forwarding: true, findings: [] });
     expect(json.networks[0]?.containers).toMatchObject([{ name: 'test', address: '10.0.0.2', dnsName: 'test.lxc' }]);
     await stop();
     expect(await must(host, ['nethooks', 'status'])).toMatch(/^ {2}container +10\.0\.0\.2 +test {2}not running$/m);

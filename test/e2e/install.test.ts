@@ -183,10 +183,8 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
         './etc/network/if-up.d/nethooks',
-        ...['lib/nethooks/lxc/clone', 'lib/nethooks/lxc/destroy', 'lib/nethooks/lxc/post-stop'].map(
-          (path) => `./usr/${path}`,
-        ),
-        ...['lib/nethooks/lxc/start-host', 'lib/nethooks/nethooks'].map((path) => `./usr/${path}`),
+        ...['clone', 'destroy', 'guard', 'post-stop', 'start-host'].map((hook) => `./usr/lib/nethooks/lxc/${hook}`),
+        './usr/lib/nethooks/nethooks',
         ...['nethooks-dnsmasq@.service', 'nethooks-rules.service', 'nethooks.service'].map(
           (unit) => `./usr/lib/systemd/system/${unit}`,
         ),

@@ -15,9 +15,10 @@ import { type Applying, applySteps, invertFile } from '../../system/apply.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
+import { lxcPath } from '../../system/lxc-path.ts';
 import { type Mode, parseMode } from '../lxc/adopt.ts';
 import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
-import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
+import { configFileOf, listContainers } from '../lxc/containers.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
 import { specOf } from '../lxc/spec.ts';
 import { refreshParents } from '../lxc/start.ts';
@@ -55,7 +56,7 @@ export async function configure(name: string | undefined, options: ConfigureOpti
       return EXIT.ok;
     }
     const outcomes: Outcome[] = [];
-    for (const one of listContainers(lxcPath(how.exec))) outcomes.push(await attempt(one, turn));
+    for (const one of listContainers(lxcPath())) outcomes.push(await attempt(one, turn));
     show(outcomes, options);
     return outcomes.some(({ live }) => live === 'refused') ? EXIT.failed : EXIT.ok;
   } finally {
@@ -90,7 +91,7 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
   const net = options.net ?? (options.nic === '0' ? options.network || undefined : undefined);
   const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
-  const directory = lxcPath(how.exec);
+  const directory = lxcPath();
   return async (name) => {
     const configFile = configFileOf(directory, name);
     if (mode?.kind === 'container') configFileOf(directory, mode.name);

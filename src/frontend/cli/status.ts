@@ -3,6 +3,7 @@
 import { planChange } from '../../host/change.ts';
 import type { NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
+import { type Finding, showFinding } from '../../model/finding.ts';
 import { execUntil } from '../../system/exec.ts';
 import { printable } from '../../system/log.ts';
 import type { OptionsOf } from './commands.ts';
@@ -18,18 +19,21 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   const current = statusOf(config, facts, plan);
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
-  return current.missing.length > 0 ? EXIT.drift : EXIT.ok;
+  return current.findings.some(isMissing) ? EXIT.drift : EXIT.ok;
 }
 
-function print({ networks, forwarding, resolver, upstreams, missing, warnings }: Status): void {
+const isMissing = ({ severity }: Finding): boolean => severity === 'missing';
+
+function print({ networks, forwarding, resolver, upstreams, findings }: Status): void {
   for (const network of networks) printNetwork(network);
   row(
     'host',
     `forwarding ${forwarding ? 'on' : 'off'}, resolver ${resolver}, upstream ${upstreams.join(' ') || 'none'}`,
   );
-  for (const warning of warnings) warn(warning);
-  for (const line of missing) row('missing', line);
-  if (missing.length > 0) row('', '`nethooks up` brings it back');
+  for (const one of findings)
+    if (isMissing(one)) row('missing', showFinding(one));
+    else warn(showFinding(one));
+  for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? []))) row('', `\`${remedy}\` brings it back`);
 }
 
 /** One line about a network. */

@@ -12,9 +12,10 @@ import { readHostRecord } from '../../store/host-record.ts';
 import { type Applying, applyUntilFailure } from '../../system/apply.ts';
 import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
+import { lxcPath } from '../../system/lxc-path.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
-import { configFileOf, listContainers, lxcPath } from '../lxc/containers.ts';
+import { configFileOf, listContainers } from '../lxc/containers.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { briefly, INSTALL_LIMIT_MS, onlyInstaller, sentences } from './installation.ts';
@@ -57,7 +58,7 @@ function wouldTakeBack(exec: Exec, { json, purge }: TeardownOptions): void {
     print({ ...plan, steps: [...services, ...plan.steps] });
     return;
   }
-  for (const line of users(exec, manifest, networks)) console.log(line);
+  for (const line of users(manifest, networks)) console.log(line);
   for (const line of sentences(services)) console.log(`would ${line}`);
   console.log('would take the networks down: nethooks down --files');
   for (const line of sentences(plan.steps)) console.log(`would ${line}`);
@@ -72,7 +73,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const how: Applying = { exec, log: warn, wait: true };
   const manifest = readManifest();
   const networks = networkNames();
-  for (const line of users(exec, manifest, networks)) say(line);
+  for (const line of users(manifest, networks)) say(line);
   const services = serviceSteps(exec, manifest);
   for (const line of sentences(services)) say(line);
   await applyUntilFailure(how, services);
@@ -124,9 +125,9 @@ function networkNames(): string[] {
 }
 
 /** Which LXC containers still want what is being removed: they would not start without it. */
-function users(exec: Exec, manifest: Manifest, networks: readonly string[]): string[] {
+function users(manifest: Manifest, networks: readonly string[]): string[] {
   const hooks = `${libraryOf(manifest.prefix ?? '')}/lxc/`;
-  const directory = lxcPath(exec);
+  const directory = lxcPath();
   return listContainers(directory).flatMap((container) => {
     const file = configFileOf(directory, container);
     return usesOf({ container, file, text: readText(file) ?? '' }, hooks, networks);

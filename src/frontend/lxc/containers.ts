@@ -4,21 +4,7 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { NethooksError } from '../../errors.ts';
 import { isSafeName } from '../../model/names.ts';
-import type { Exec } from '../../system/exec.ts';
 import { isMissing } from '../../system/files.ts';
-
-const DEFAULT_PATH = '/var/lib/lxc';
-
-/** The directory of the containers: as LXC is configured, else where it puts them by default. */
-export function lxcPath(exec: Exec): string {
-  try {
-    const { code, stdout } = exec('lxc-config', ['lxc.lxcpath']);
-    if (code === 0 && stdout.trim().startsWith('/')) return stdout.trim();
-  } catch (error) {
-    if (!(error instanceof NethooksError)) throw error; // no LXC tools: its files may be there all the same
-  }
-  return DEFAULT_PATH;
-}
 
 /** The containers of a directory, by name. */
 export function listContainers(directory: string): string[] {
