@@ -14,7 +14,15 @@ import {
   type ProcessId,
   type WrittenFiles,
 } from '../model/attachment.ts';
-import { bridgesOf, interfaceOf, namesOf, planAttachment, planLinks, type Taken } from '../plan/attachment/attach.ts';
+import {
+  bridgesOf,
+  intentOf,
+  interfaceOf,
+  namesOf,
+  planAttachment,
+  planLinks,
+  type Taken,
+} from '../plan/attachment/attach.ts';
 import type { AttachmentFacts } from '../plan/attachment/facts.ts';
 import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
 import { tableScript } from '../plan/host/firewall.ts';
@@ -190,24 +198,6 @@ async function make(
   ]);
   const extra = result ? { result: result(placed, interfaces, facts) } : {};
   return complete({ ...plan.record, ...extra }, spec, kept, outputs);
-}
-
-function intentOf(spec: AttachmentSpec, by: ProcessId): AttachmentRecord {
-  const { owner, life, links, configFile, words, ipam } = spec;
-  return {
-    owner,
-    state: 'intent',
-    by,
-    life,
-    interfaces: spec.interfaces.map((one) => interfaceOf(spec, { spec: one, ips: [], routes: [] })),
-    names: namesOf(spec, []),
-    links,
-    policy: null,
-    ...(configFile === undefined ? {} : { configFile }),
-    ...(words === undefined ? {} : { words }),
-    ...(ipam ? { ipam } : {}),
-    ...(spec.hostFiles ? { files: spec.hostFiles.map(({ path }) => path) } : {}),
-  };
 }
 
 /** Remembers it: it is there now. */

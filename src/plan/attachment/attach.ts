@@ -155,22 +155,12 @@ export function planAttachment(
   by: ProcessId,
   setup: string,
 ): AttachmentPlan {
-  const { owner, life } = spec;
   const interfaces = taken.placed.map((placed) => interfaceOf(spec, placed));
   const policy = policyOf(spec, taken, interfaces);
-  const record: AttachmentRecord = {
-    owner,
-    state: 'intent',
-    by,
-    life,
-    interfaces,
+  const record = {
+    ...recordOf(spec, interfaces, by),
     names: namesOf(spec, taken.links),
-    links: spec.links,
     policy: isEmptyPolicy(policy) ? null : policy,
-    ...(spec.ipam ? { ipam: spec.ipam } : {}),
-    ...(spec.hostFiles ? { files: spec.hostFiles.map(({ path }) => path) } : {}),
-    ...(spec.configFile === undefined ? {} : { configFile: spec.configFile }),
-    ...(spec.words === undefined ? {} : { words: spec.words }),
   };
   const { steps: files, warnings } = planContainerFiles(spec, taken, interfaces, facts);
   return {
@@ -182,6 +172,32 @@ export function planAttachment(
     ],
     record,
     warnings,
+  };
+}
+
+/** The record of the intent, before anything is known that has to be taken first. */
+export const intentOf = (spec: AttachmentSpec, by: ProcessId): AttachmentRecord =>
+  recordOf(
+    spec,
+    spec.interfaces.map((one) => interfaceOf(spec, { spec: one, ips: [], routes: [] })),
+    by,
+  );
+
+function recordOf(spec: AttachmentSpec, interfaces: Interface[], by: ProcessId): AttachmentRecord {
+  const { owner, life, links, configFile, words, ipam, hostFiles } = spec;
+  return {
+    owner,
+    state: 'intent',
+    by,
+    life,
+    interfaces,
+    names: namesOf(spec, []),
+    links,
+    policy: null,
+    ...(configFile === undefined ? {} : { configFile }),
+    ...(words === undefined ? {} : { words }),
+    ...(ipam ? { ipam } : {}),
+    ...(hostFiles ? { files: hostFiles.map(({ path }) => path) } : {}),
   };
 }
 
