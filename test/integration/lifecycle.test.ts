@@ -115,6 +115,30 @@ describeLab('a container below another path', () => {
   });
 });
 
+describeLab('what nobody can give back any more', () => {
+  beforeAll(start);
+  const held = (address: string) =>
+    sh(host, `[ -e /var/lib/cni/networks/br0/${address} ] && echo held || echo free`).then((text) => text.trim());
+
+  it('goes at boot: addresses of CNI containers of an earlier one', async () => {
+    await script(host, `ip netns add pod; cni ADD pod '${cniOnNetwork()}'`);
+    const address = await addressOf('pod');
+    await sh(
+      host,
+      `nethooks down; ip netns delete pod
+      rm -r /run/nethooks; touch -d '1 year ago' /var/lib/cni/networks/br0/${address}; nethooks up`,
+    );
+    expect(await held(address)).toBe('free');
+  });
+
+  it('goes before anybody is refused: a pool of addresses, a host port', async () => {
+    await sh(host, `sed -i 's/^reserve.*/reserve = 10.0.0.2-10.0.0.2/' /etc/nethooks/nethooks.ini; nethooks up`);
+    await script(host, `ip netns add one; cni ADD one '${cniOnNetwork(8090)}'; ip netns delete one`);
+    await script(host, `ip netns add two; cni ADD two '${cniOnNetwork(8090)}'`);
+    expect(await addressOf('two')).toBe('10.0.0.2');
+  });
+});
+
 /** What somebody's full disk, a snapshot or an editor leaves of a file. */
 const BROKEN: Record<string, string> = {
   empty: '',
