@@ -524,6 +524,26 @@ describeLab('the host', () => {
       await up(BR0);
     });
 
+    it('ip, in a down of several bridges: all of them are there', async () => {
+      await up(BR0 + BR1);
+      await start();
+      const state = await traces();
+      const script =
+        'case "$*" in "-batch -") { sed "/del/d"; echo link del group 1; } | /usr/bin/ip -batch -; exit 1 ;; esac; exec /usr/bin/ip "$@"';
+      await writeFile(host, '/usr/local/sbin/ip', `#!/bin/sh\n${script}\n`, '755');
+      expect((await nethooks('down')).code).toBe(1);
+      await mended('ip');
+      expect(await sh(host, 'ip -brief link show group default type bridge | wc -l')).toBe('2');
+      expect(await traces()).toBe(state);
+      await works();
+      await stop();
+      await sh(host, 'ip link add theirs type bridge; ip link set theirs group 7');
+      await down();
+      expect(await sh(host, 'ip -brief link show type bridge | cut -d" " -f1')).toBe('theirs');
+      await sh(host, 'ip link del theirs');
+      await up(BR0);
+    });
+
     it('nft, in a down', async () => {
       await sh(host, 'iptables -P FORWARD DROP; nethooks up');
       await start();
