@@ -89,6 +89,7 @@ interface IpLink {
   mtu: number;
   flags: string[];
   ifalias?: string;
+  group?: string;
   master?: string;
   ifindex: number;
   linkinfo?: {
@@ -109,6 +110,7 @@ export async function readLinks(exec: Exec): Promise<LinkFact[]> {
     mtu: link.mtu,
     up: link.flags.includes('UP'),
     alias: link.ifalias ?? '',
+    group: link.group ?? 'default',
     master: link.master ?? '',
     addresses: link.addr_info
       .filter(({ family }) => family === 'inet')

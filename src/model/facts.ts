@@ -11,6 +11,8 @@ export interface LinkFact {
   up: boolean;
   /** ifalias, which is how a bridge of ours is known. */
   alias: string;
+  /** Name or number: ip-link(8), `group`. */
+  group: string;
   /** The bridge it is a port of, or empty. */
   master: string;
   /** IPv4 addresses with their prefix length: `10.0.0.1/24`. */

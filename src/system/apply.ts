@@ -183,7 +183,7 @@ async function takeAllBack(
   }
 }
 
-/** Carries out a step. What needs no program of its own is done when this returns. */
+/** Carries out a step. What waits for no program and no daemon is done when this returns. */
 function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | undefined {
   switch (step.kind) {
     case 'ip':
@@ -244,9 +244,8 @@ function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void
   else placeFile(exec, path, content, mode);
 }
 
-/** Stops a daemon at once; a promise for one that comes up. */
 async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {
-  if (step.action !== 'start') stopDnsmasq(exec, step.network);
+  if (step.action !== 'start') await stopDnsmasq(exec, step.network);
   if (step.action !== 'stop') await startDnsmasq(exec, step, wait);
 }
 

@@ -4,10 +4,10 @@ import { NethooksError } from '../errors.ts';
 import type { DnsmasqFact } from '../model/facts.ts';
 import { dnsmasqConf, dnsmasqPid } from '../model/paths.ts';
 import type { DnsmasqStep } from '../model/step.ts';
-import { type Exec, failure, must } from './exec.ts';
+import { type Exec, failure } from './exec.ts';
 import { readText } from './files.ts';
 import { type Listener, listeners } from './listeners.ts';
-import { sleep } from './sleep.ts';
+import { pause } from './sleep.ts';
 
 /** A network's dnsmasq as it is. */
 export function dnsmasqFact(network: string): DnsmasqFact {
@@ -46,15 +46,24 @@ export async function startDnsmasq(exec: Exec, { network, directories }: Dnsmasq
   throw new NethooksError(said + whoHolds(network, words));
 }
 
-/** Stops a network's dnsmasq and waits until it has gone. */
-export function stopDnsmasq(exec: Exec, network: string): void {
-  if (underSystemd()) must(exec, 'systemctl', ['stop', unit(network)]);
+/** How long a dnsmasq that ends may take to, beside many others that do. */
+const END_MS = 10_000;
+
+/** Stops a network's dnsmasq; settled when it has gone. Closing its sockets is mostly waiting, so several are stopped side by side. */
+export async function stopDnsmasq(exec: Exec, network: string): Promise<void> {
+  if (underSystemd()) {
+    const args = ['stop', unit(network)];
+    const result = await exec.start('systemctl', args);
+    if (result.code !== 0) throw new NethooksError(failure('systemctl', args, result));
+  }
   const pid = dnsmasqPidOf(network);
   if (pid !== null) {
     process.kill(pid, 'SIGTERM');
-    for (let waited = 0; !hasEnded(pid); waited++) {
-      if (waited > 500) throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
-      sleep(2);
+    const deadline = performance.now() + END_MS;
+    for (let ms = 2; !hasEnded(pid); ms = Math.min(1.5 * ms, 20)) {
+      if (performance.now() > deadline)
+        throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
+      await pause(ms);
     }
   }
   rmSync(dnsmasqPid(network), { force: true });

@@ -524,6 +524,27 @@ describeLab('the host', () => {
       await up(BR0);
     });
 
+    it('ip, in a down of several bridges: all of them are there', async () => {
+      await up(`${BR0}${BR1}[network.br2]\naddress = 10.2.0.1/24\ndomain = three\n`);
+      await start();
+      const bridges = () => sh(host, 'ip -4 address show type bridge');
+      const state = await bridges();
+      const script =
+        'case "$*" in "-batch -") { sed "/del/d"; echo link del group 1; } | /usr/bin/ip -batch -; exit 1 ;; esac; exec /usr/bin/ip "$@"';
+      await writeFile(host, '/usr/local/sbin/ip', `#!/bin/sh\n${script}\n`, '755');
+      expect((await nethooks('down')).code).toBe(1);
+      await mended('ip');
+      expect(await bridges()).toBe(state);
+      expect(await daemons()).toHaveLength(3);
+      await works();
+      expect(await up()).toBe('nothing to change\n');
+      await stop();
+      await down();
+      expect(await sh(host, 'ip -brief link show type bridge')).not.toMatch(/^br/m);
+      expect(await foreign()).toBe(others);
+      await up(BR0);
+    });
+
     it('nft, in a down', async () => {
       await sh(host, 'iptables -P FORWARD DROP; nethooks up');
       await start();

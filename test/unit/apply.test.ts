@@ -96,12 +96,21 @@ describe.each([
     let conf = '';
     const looking = exec({});
     const { start } = looking;
-    looking.start = (command, ...rest) => {
-      if (command === program) conf = text('conf');
-      return start(command, ...rest);
+    looking.start = (command, args, ...rest) => {
+      if (command === program && args[0] !== 'stop') conf = text('conf');
+      return start(command, args, ...rest);
     };
     await applying(looking, [daemon('stop', 'gone'), file('gone', null), file('conf', 'new'), daemon('start', 'a')]);
     expect(conf).toBe('new');
+  });
+
+  it('daemons of several networks stop side by side, and their files go after them', async () => {
+    writeFileSync(join(directory, 'conf'), 'old');
+    const stops = ['a', 'b', 'c'].map((network) => daemon('stop', network));
+    await applying(exec({ systemctl: 20, ip: 0 }), [...stops, file('conf', null), ip('del')]);
+    const stopped = systemd ? [...Array(3).fill('+ systemctl'), ...Array(3).fill('- systemctl')] : [];
+    expect(events).toEqual([...stopped, '+ del', '- del']);
+    expect(() => text('conf')).toThrow('ENOENT');
   });
 
   it('a file that others are sent by comes last', async () => {

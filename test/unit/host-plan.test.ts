@@ -4,7 +4,7 @@ import { resolve } from '../../src/config/resolve.ts';
 import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { EMPTY_RECORD, type HostRecord } from '../../src/model/host-record.ts';
-import { ALIAS, planBridge, planBridgeDown } from '../../src/plan/host/bridge.ts';
+import { ALIAS, GOING, planBridge, planBridgesDown } from '../../src/plan/host/bridge.ts';
 import { planHost, recordAfter, recordDuring } from '../../src/plan/host/host.ts';
 import { planRules, planRulesDown } from '../../src/plan/host/rules.ts';
 
@@ -19,6 +19,7 @@ const link = (name: string, values: Partial<LinkFact> = {}): LinkFact => ({
   mtu: 1500,
   up: true,
   alias: '',
+  group: 'default',
   master: '',
   addresses: [],
   filtersBridged: false,
@@ -78,11 +79,53 @@ describe('a bridge of somebody else', () => {
 
   it('loses only addresses that are ours', () => {
     const links = [{ ...bridge, addresses: ['10.0.0.1/24', '192.168.1.1/24'] }, link('eth1', { master: 'br0' })];
-    expect(planBridgeDown('br0', ['10.0.0.1/24'], facts({ links }))).toMatchObject({
+    const br0 = (...addresses: string[]) => planBridgesDown([{ name: 'br0', addresses }], facts({ links }));
+    expect(br0('10.0.0.1/24')).toMatchObject({
       steps: [{ commands: ['addr del 10.0.0.1/24 dev br0'] }],
       warnings: [],
     });
-    expect(planBridgeDown('br0', [], facts({ links })).steps).toEqual([]);
+    expect(br0().steps).toEqual([]);
+  });
+});
+
+describe('fifty networks go', () => {
+  const networks = Array.from({ length: 50 }, (_, index) => network(`br${index}`, { address: `10.0.${index}.1/24` }));
+  const bridges = networks.map(({ name }) => link(name, { kind: 'bridge', alias: ALIAS }));
+  const dnsmasq = Object.fromEntries(networks.map(({ name }, index) => [name, { conf: name, pid: 100 + index }]));
+  const record = { ...EMPTY_RECORD, networks };
+  const down = (links: LinkFact[], values: Partial<HostFacts> = {}) =>
+    planHost({ host: record.host, networks: [], hooks: null }, facts({ links, ...values }), record).steps;
+  const ip = (links: LinkFact[]) => down(links).flatMap((step) => (step.kind === 'ip' ? [step] : []));
+
+  it('with one program for all bridges, all or none', () => {
+    const [step, ...more] = ip(bridges);
+    expect(more).toEqual([]);
+    expect(step?.commands.filter((line) => line.startsWith('link del'))).toEqual([`link del group ${GOING}`]);
+    expect(step?.commands.at(-1)).toBe(`link del group ${GOING}`);
+    expect(step?.undo).toEqual(networks.map(({ name }) => `link set dev ${name} group default`));
+  });
+
+  it('their daemons side by side: no file in between', () => {
+    const kinds = down(bridges, { dnsmasq }).map(({ kind }) => kind);
+    expect(kinds.lastIndexOf('dnsmasq') - kinds.indexOf('dnsmasq')).toBe(49);
+    expect(kinds.indexOf('file')).toBeGreaterThan(kinds.lastIndexOf('dnsmasq'));
+  });
+
+  it('but nothing of others: their bridge, what has a port, what is in our group', () => {
+    const theirs = bridges.map((one, index) => (index === 7 ? { ...one, alias: '', addresses: ['10.0.7.1/24'] } : one));
+    const [step] = ip([...theirs, link('veth0', { master: 'br8' })]);
+    expect(step?.commands.filter((line) => / br[78]( |$)/.test(line))).toEqual(['addr del 10.0.7.1/24 dev br7']);
+    const [single] = ip([...bridges, link('eth1', { group: GOING })]);
+    expect(single?.commands).toEqual(networks.map(({ name }) => `link del dev ${name}`));
+  });
+
+  it('and a group that somebody gave a bridge comes back with it, ours does not', () => {
+    const [first, second, ...rest] = bridges as [LinkFact, LinkFact, ...LinkFact[]];
+    const [step] = ip([{ ...first, group: '7' }, { ...second, group: GOING }, ...rest]);
+    expect(step?.undo.slice(0, 2)).toEqual(['link set dev br0 group 7', 'link set dev br1 group default']);
+    const wish = { host: record.host, networks: networks.slice(1, 2), hooks: null };
+    const [up] = planHost(wish, facts({ links: [{ ...second, group: GOING }] }), EMPTY_RECORD).steps;
+    expect(up).toMatchObject({ kind: 'ip', commands: expect.arrayContaining(['link set dev br1 group default']) });
   });
 });
 

@@ -1,7 +1,7 @@
 import { overlaps } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
-import type { Plan } from '../../model/step.ts';
+import type { Plan, Step } from '../../model/step.ts';
 import { macFor } from '../attachment/wiring.ts';
 
 /** The host's address on a network's bridge, with its prefix length. */
@@ -9,6 +9,12 @@ export const cidrOf = ({ address, prefix }: NetworkConfig): string => `${address
 
 /** The alias (ip-link(8)) that tells a bridge of ours from one that somebody else made. */
 export const ALIAS = 'nethooks';
+
+/**
+ * The group (ip-link(8)) that bridges of ours are put in to be removed in one request: for each request the kernel waits until no CPU
+ * looks at what goes, however many they are.
+ */
+export const GOING = '1852142696';
 
 /** The MTU in bytes that a network's links should have. */
 export function mtuOf(network: NetworkConfig, facts: HostFacts): number {
@@ -49,6 +55,9 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, go
   }
   // Before the first port joins. It stays so: whose bridge it is keeps it.
   if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
+  // Left by a `down` that was killed.
+  if (link?.alias === ALIAS && link.group === GOING)
+    act(`link set dev ${name} group default`, `link set dev ${name} group ${GOING}`);
   for (const address of stale.filter((old) => old !== own && link?.addresses.includes(old)))
     act(`addr del ${address} dev ${name}`, `addr add ${address} broadcast + dev ${name}`);
   if (!link?.addresses.includes(own)) act(`addr add ${own} broadcast + dev ${name}`, `addr del ${own} dev ${name}`);
@@ -89,19 +98,60 @@ function wayOut(link: LinkFact, facts: HostFacts): string | undefined {
   return port && `${port.name} is a port of it`;
 }
 
-/** What removes the bridge: all of it if it is ours, once no container is on it; of somebody else's only `addresses`, which are ours. */
-export function planBridgeDown(name: string, addresses: string[], facts: HostFacts): Plan {
-  const link = facts.links.find((candidate) => candidate.name === name);
-  if (link?.kind !== 'bridge') return { steps: [], warnings: [], refusals: [] };
-  if (link.alias !== ALIAS) {
-    const ours = link.addresses.filter((address) => addresses.includes(address));
-    const commands = ours.map((address) => `addr del ${address} dev ${name}`);
-    const undo = ours.map((address) => `addr add ${address} broadcast + dev ${name}`);
-    return { steps: ours.length > 0 ? [{ kind: 'ip', commands, undo }] : [], warnings: [], refusals: [] };
+/** A bridge whose network goes. */
+export interface BridgeDown {
+  name: string;
+  /** Of its addresses, those that are ours. */
+  addresses: string[];
+}
+
+export interface BridgesDown extends Plan {
+  /** The bridges that go, or lose their address. */
+  going: string[];
+}
+
+/**
+ * What removes bridges, in one step: all of a bridge if it is ours, once no container is on it; of somebody else's only our addresses.
+ */
+export function planBridgesDown(bridges: BridgeDown[], facts: HostFacts): BridgesDown {
+  const commands: string[] = [];
+  const undo: string[] = [];
+  const warnings: string[] = [];
+  const going = new Set<string>();
+  const removed: LinkFact[] = [];
+  for (const { name, addresses } of bridges) {
+    const link = facts.links.find((candidate) => candidate.name === name);
+    if (link?.kind !== 'bridge') continue;
+    if (link.alias !== ALIAS) {
+      for (const address of link.addresses.filter((one) => addresses.includes(one))) {
+        commands.push(`addr del ${address} dev ${name}`);
+        undo.unshift(`addr add ${address} broadcast + dev ${name}`);
+        going.add(name);
+      }
+      continue;
+    }
+    const ports = facts.links.filter((candidate) => candidate.master === name).map((port) => port.name);
+    if (ports.length > 0) {
+      const them = `${ports.length} port${ports.length === 1 ? ' is' : 's are'} still on it (${ports.join(', ')})`;
+      warnings.push(`bridge ${name} stays, with its address: ${them}`);
+      continue;
+    }
+    removed.push(link);
+    going.add(name);
   }
-  const ports = facts.links.filter((candidate) => candidate.master === name).map((port) => port.name);
-  if (ports.length === 0)
-    return { steps: [{ kind: 'ip', commands: [`link del dev ${name}`], undo: [] }], warnings: [], refusals: [] };
-  const warning = `bridge ${name} stays, with its address: ${ports.length} port${ports.length === 1 ? ' is' : 's are'} still on it (${ports.join(', ')})`;
-  return { steps: [], warnings: [warning], refusals: [] };
+  const removal = removeLinks(removed, facts);
+  commands.push(...removal.commands);
+  undo.unshift(...removal.undo);
+  const steps: Step[] = commands.length > 0 ? [{ kind: 'ip', commands, undo }] : [];
+  return { steps, warnings, refusals: [], going: [...going] };
+}
+
+/** Several go together or not at all; one by one where somebody else has taken our group. */
+function removeLinks(links: LinkFact[], facts: HostFacts): { commands: string[]; undo: string[] } {
+  const taken = facts.links.some((link) => link.group === GOING && !links.includes(link));
+  if (links.length < 2 || taken) return { commands: links.map(({ name }) => `link del dev ${name}`), undo: [] };
+  return {
+    commands: [...links.map(({ name }) => `link set dev ${name} group ${GOING}`), `link del group ${GOING}`],
+    undo: links.map(({ name, group }) => `link set dev ${name} group ${group === GOING ? 'default' : group}`),
+  };
 }

@@ -105,7 +105,10 @@ export const upstreamsFile = (upstreams: string[]): string =>
 /** Configuration files first, then the daemons whose configuration changed or that do not run. */
 export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const wanted = networks.filter(served);
-  const gone = networks.filter((network) => !served(network)).flatMap(({ name }) => planDnsmasqDown(name, facts));
+  const gone = planDnsmasqDown(
+    networks.filter((network) => !served(network)),
+    facts,
+  );
   const files: FileStep[] = [];
   const write = (path: string, before: string | null, content: string | null): void => {
     if (before !== content) files.push({ kind: 'file', path, before, content });
@@ -132,9 +135,14 @@ const forgetsLate = ({ dnsmasqVersion }: HostFacts): boolean => {
   return dnsmasqVersion !== null && (major < 2 || (major === 2 && minor < 87));
 };
 
-/** Stops a network's dnsmasq and removes its configuration. */
-export function planDnsmasqDown(name: string, facts: HostFacts): Step[] {
-  const fact = facts.dnsmasq[name];
-  const stop: Step[] = fact?.pid ? [{ kind: 'dnsmasq', action: 'stop', network: name, directories: [] }] : [];
-  return fact?.conf ? [...stop, { kind: 'file', path: dnsmasqConf(name), before: fact.conf, content: null }] : stop;
+/** Stops networks' daemons, all at once, and then removes their configuration. */
+export function planDnsmasqDown(networks: { name: string }[], facts: HostFacts): Step[] {
+  const stops: Step[] = [];
+  const files: Step[] = [];
+  for (const { name } of networks) {
+    const fact = facts.dnsmasq[name];
+    if (fact?.pid) stops.push({ kind: 'dnsmasq', action: 'stop', network: name, directories: [] });
+    if (fact?.conf) files.push({ kind: 'file', path: dnsmasqConf(name), before: fact.conf, content: null });
+  }
+  return [...stops, ...files];
 }

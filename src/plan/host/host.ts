@@ -5,7 +5,7 @@ import type { HostFacts } from '../../model/facts.ts';
 import type { HostRecord } from '../../model/host-record.ts';
 import { HOOK_LIMITS, SYSCTL_FILE } from '../../model/paths.ts';
 import type { Plan, Step } from '../../model/step.ts';
-import { ALIAS, cidrOf, planBridge, planBridgeDown } from './bridge.ts';
+import { ALIAS, cidrOf, planBridge, planBridgesDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
 import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
@@ -34,13 +34,15 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
   const left = facts.links.filter(
     ({ name, alias }) => alias === ALIAS && !named(networks, name) && !named(stale, name),
   );
-  const down = [...stale, ...left].map(({ name }) => ({ name, plan: planBridgeDown(name, applied(name), facts) }));
-  const going = down.filter(({ plan }) => plan.steps.length > 0).map(({ name }) => name);
+  const { going, ...down } = planBridgesDown(
+    [...stale, ...left].map(({ name }) => ({ name, addresses: applied(name) })),
+    facts,
+  );
   const answering = networks.filter((network) => network.dns).map((network) => network.address);
   const gone = record.networks.map((old) => old.address).filter((address) => !answering.includes(address));
   const none = networks.length === 0;
   return join([
-    ...stale.map((old) => only(planDnsmasqDown(old.name, facts))),
+    only(planDnsmasqDown(stale, facts)),
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     only(planDnsmasq(networks, facts)),
@@ -49,7 +51,7 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
     planResolver(spec.host, networks, facts, gone),
     only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
-    ...down.map(({ plan }) => plan),
+    down,
   ]);
 }
 
