@@ -33,7 +33,7 @@ export interface NetworkConfig {
   dns: boolean;
   /** Servers to forward to; empty means the host's own. */
   dnsUpstream: string[];
-  /** Dynamic range for machines that no hook announces; null when DHCP is off. */
+  /** Dynamic range for machines that are no LXC containers of ours; null when DHCP is off. */
   dhcp: AddressRange | null;
   /** Lease time in seconds, or for ever. */
   lease: number | 'infinite';

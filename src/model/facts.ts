@@ -1,4 +1,4 @@
-/** What the host has, as plain data: gathered by src/system/facts.ts, made up by tests. */
+/** What the host has, as plain data: gathered by src/host/facts.ts, made up by tests. */
 import type { Policy } from './policy.ts';
 
 export interface LinkFact {

@@ -8,7 +8,7 @@ export const STATE = '/var/lib/nethooks';
 /** A file for each hook that works now; in `limits` how many may, and how long (s) one may do nothing (hooks/lxc/guard). */
 export const SLOTS = `${RUN}/slots`;
 export const HOOK_LIMITS = `${SLOTS}/limits`;
-/** There where dnsmasq is so old that it does not notice hosts files that go: hooks have to tell it then. */
+/** Exists where dnsmasq is older than 2.87 and does not notice hosts files that go: hooks have it reload then. */
 export const DNSMASQ_RELOADS = `${RUN}/dnsmasq-reloads`;
 /** What `nethooks setup` made and replaced (model/manifest.ts), and copies of what it replaced, each below its own path. */
 export const INSTALL_STATE = `${STATE}/install`;
@@ -26,7 +26,7 @@ export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/
 export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
 /** One file per container and network: the address that its MAC gets over DHCP. */
 export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-hosts`;
-/** The MAC that dnsmasq was last told for an address: it forgets none before it reads all anew. */
+/** The MAC that dnsmasq has for an address: it forgets none before it reads all files anew. */
 export const toldMac = (network: string, address: string): string => `${dnsmasqDir(network)}/told/${address}`;
 /** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
 export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;

@@ -158,7 +158,7 @@ export interface ContainerFiles {
   hostname: string | null;
 }
 
-/** Has a network's dnsmasq read its files anew, where its version does not notice removals by itself. */
+/** Has a network's dnsmasq read its files anew: it never forgets a reservation by itself nor, before 2.87, a hosts file that goes. */
 export interface ReloadStep {
   kind: 'reload-dnsmasq';
   network: string;

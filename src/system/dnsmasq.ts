@@ -1,4 +1,4 @@
-/** Starting, stopping and telling the networks' dnsmasq daemons. */
+/** Starting, stopping and reloading the networks' dnsmasq daemons. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import type { DnsmasqFact } from '../model/facts.ts';
@@ -79,7 +79,7 @@ function hasEnded(pid: number): boolean {
   }
 }
 
-/** Has a network's dnsmasq read its reservations and hosts files again: additions it notices, removals it does not. */
+/** Has a network's dnsmasq read its reservations and hosts files again. New files it notices by itself (ReloadStep). */
 export function reloadDnsmasq(network: string): void {
   const pid = dnsmasqPidOf(network);
   if (pid !== null) process.kill(pid, 'SIGHUP');

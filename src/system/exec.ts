@@ -67,7 +67,7 @@ export function hasOrphans({ pid, started }: { pid: number; started: string | nu
   });
 }
 
-/** For each program after the deadline: what had been done by then is taken back by programs too, and those take some ms. */
+/** Minimum time for each program after the deadline, for the rollback. */
 const GRACE_MS = 200;
 
 /** An Exec whose programs all together end before `deadline` (ms on the clock of performance.now()). */

@@ -1,4 +1,4 @@
-/** One change to the host at a time: `up`, `down` and the ifupdown hooks, which ifupdown runs in parallel. */
+/** One change to the host at a time: `up`, `down`, `gc` and the ifupdown hooks, which run in parallel. The sweep has its own lock. */
 import { closeSync, constants, linkSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import { RUN } from '../model/paths.ts';

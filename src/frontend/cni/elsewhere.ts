@@ -17,7 +17,7 @@ export interface Answered extends Elsewhere {
   result: Result;
 }
 
-/** Has a plugin give addresses when the engine asks for them. */
+/** Has a plugin give addresses when connect() asks for them. */
 export function askPlugin(exec: Exec, conf: Conf, delegation: Delegation): Answered {
   const asked: Answered = {
     result: EMPTY_RESULT,

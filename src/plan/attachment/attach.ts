@@ -244,7 +244,7 @@ export function planNames(record: AttachmentRecord, granted: Taken['granted'], f
   const reservations = interfaces.flatMap((one) => {
     const address = ipv4Of(one);
     if (one.network === null || address === null || owner.kind !== 'lxc') return [];
-    // dnsmasq only ever adds reservations: an address stays the MAC's that it was first told for until it reads all of them anew.
+    // dnsmasq only ever adds reservations: it keeps the first MAC of an address until it reads all files anew.
     const told = toldMac(one.network, address);
     const before = facts.files[told] ?? null;
     if (before !== null && before !== one.mac) stale.add(one.network);

@@ -30,6 +30,6 @@ export interface AttachmentFacts {
   written: WrittenFiles | undefined;
   /** `1` where the host forwards; read only where an interface needs it. */
   forwarding: { ipv4: string; ipv6: string };
-  /** Whether networks' dnsmasq has to be told of files that have gone (before 2.87). */
+  /** Whether networks' dnsmasq needs a reload to notice files that have gone (before 2.87). */
   reloads: boolean;
 }
