@@ -1,4 +1,5 @@
 /** An LXC container is no more: nothing of it stays, and nobody may go on reaching its address, which somebody else gets. */
+import { bare } from '../model/address.ts';
 import { holderIdOf, type Interface } from '../model/attachment.ts';
 import { linkEnvironmentPath, optionsCache } from '../model/paths.ts';
 import { reservationFile } from '../plan/attachment/names.ts';
@@ -33,10 +34,9 @@ export function releaseFormer(container: string, before: readonly Interface[], n
   for (const old of before) {
     const same = now.find(({ network, ifname }) => network === old.network && ifname === old.ifname);
     if (!same && old.network !== null) removeFile(reservationFile(old.network, owner, old.ifname));
-    for (const address of old.addresses.filter((one) => !same?.addresses.includes(one)))
-      if (old.store)
-        releaseAddress(old.store, { id: holderIdOf(owner), ifname: old.ifname }, address.split('/')[0], {
-          search: false,
-        });
+    const kept = same?.addresses.map(bare) ?? [];
+    for (const address of old.addresses.map(bare))
+      if (old.store && !kept.includes(address))
+        releaseAddress(old.store, { id: holderIdOf(owner), ifname: old.ifname }, address, { search: false });
   }
 }

@@ -52,6 +52,8 @@ export interface Garbage {
 
 /** A reservation this young (ms) may be of a container that lxc-execute has just started, which has no directory. */
 const STARTING_MS = 60_000;
+/** An empty file this old (ms) in the queue of hooks is of one that was killed before it had written its pid. */
+const WRITING_MS = 1_000;
 
 /** Looks; changes nothing. */
 export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly string[]): Garbage {
@@ -128,8 +130,10 @@ const listAbandoned = (): string[] => [
   ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedIn),
   ...filesIn(SLOTS).flatMap((slot) => {
     const path = `${SLOTS}/${slot}`;
-    const pid = /^(\d+)\n$/.exec(readText(path) ?? '')?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`) ? path : [];
+    const text = readText(path) ?? '';
+    const pid = /^(\d+)\n$/.exec(text)?.[1];
+    const old = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > WRITING_MS;
+    return (text === '' && old) || (pid !== undefined && !existsSync(`/proc/${pid}`)) ? path : [];
   }),
 ];
 
@@ -179,7 +183,7 @@ function vanished(kept: ReadonlyMap<string, KeptRecord>, held: readonly Held[], 
 }
 
 /** Whether a container that does not run is no more. One below a path that is not mounted now may come back. */
-function isDestroyed(name: string, kept: KeptRecord | undefined): boolean {
+export function isDestroyed(name: string, kept: KeptRecord | null | undefined): boolean {
   if (!kept?.place) return !existsSync(join(lxcPath(), name));
   const { configFile, device } = kept.place;
   if (existsSync(configFile)) return false;

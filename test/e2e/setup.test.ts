@@ -66,6 +66,18 @@ iptables -t mangle -A POSTROUTING -j ACCEPT; iptables -t mangle -D POSTROUTING -
     expect(JSON.parse(await teardown('--json')).steps).toEqual(back);
   });
 
+  it('teardown disconnects what nobody could take back later', async () => {
+    await setup();
+    await sh(host, 'nethooks up; ip netns add lab; nethooks attach lab --mode ptp --address 10.8.0.2/24');
+    expect(await teardown('--dry-run')).toContain('would disconnect lab\n');
+    expect(await teardown()).toContain('disconnect lab\n');
+    expect(await sh(host, 'ip -n lab -o link show type veth; ls /var/lib/cni/networks 2>&1 || true')).not.toMatch(
+      /veth|attach/,
+    );
+    await sh(host, 'ip netns delete lab');
+    expect(difference(before, await everything())).toBe('');
+  });
+
   it('refuses what is no checkout, a prefix that would need quotes, and a directory where a file belongs', async () => {
     for (const [words, code, complaint] of [
       [['--from', '/var/tmp'], 2, /\/var\/tmp is no checkout or release of nethooks/],

@@ -51,10 +51,10 @@ describeLab('the table is deleted', () => {
     await start();
     await script(
       host,
-      `nethooks down; nft list tables
-      ip netns add own; cni ADD own '${cniOnBridge()}' /opt/cni/bin/nethooks-bridge
-      ip netns add ptp; nethooks attach ptp --mode ptp --address 10.8.0.2/24`,
+      `ip netns add ptp; nethooks attach ptp --mode ptp --address 10.8.0.2/24; nethooks down
+      ip netns add own; cni ADD own '${cniOnBridge()}' /opt/cni/bin/nethooks-bridge`,
     );
+    expect(await sh(host, 'cat /proc/sys/net/ipv4/ip_forward')).toBe('1\n');
     const before = await sh(host, TABLE);
     expect(before).toContain('10.8.0.2');
     await sh(host, `${DELETED}; nethooks up`);
@@ -181,6 +181,7 @@ describeLab('a broken file', () => {
   describe.each(FILES)('%s', (path) => {
     it('refuses nobody, and all can be taken back', async () => {
       expect(await sh(host, `[ -e ${path} ] && echo there`)).toBe('there\n');
+      const address = await addressOf('web');
       for (const [what, text] of Object.entries(BROKEN)) {
         await writeFile(host, path, text, '644');
         const said = await script(
@@ -204,7 +205,8 @@ describeLab('a broken file', () => {
           check cni ADD other '${cniOnNetwork()}'
           check cni DEL other '${cniOnNetwork()}'
           ip netns delete other
-          check nethooks gc`,
+          check nethooks gc
+          check [ -e /var/lib/cni/networks/br0/${address} ]`,
         );
         expect(said, what).toBe('');
       }

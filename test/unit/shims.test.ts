@@ -1,5 +1,5 @@
 /** The shell between ifupdown, LXC or dhclient and the executable, with a stand-in for that. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -218,6 +218,41 @@ it.each([
   if (what.startsWith('dies')) expect(watches()).toBe(true);
   await expect.poll(watches, { timeout }).toBe(false);
   expect(log()).toEqual([]);
+});
+
+/** One hook at a time. */
+function oneSlot(text: string): string {
+  const slots = join(directory, 'slots');
+  mkdirSync(slots);
+  writeFileSync(join(slots, 'limits'), '1 5\n');
+  writeFileSync(join(slots, '1'), text);
+  standIn(`echo "$NETHOOKS_SLOT $NETHOOKS_LIMIT" >>${directory}/slot`);
+  return join(slots, '1');
+}
+
+it.each([
+  ['whose process is gone', '4194305\n'],
+  ['whose process was killed before it had written its pid', ''],
+])('a turn %s is taken over', (_, text) => {
+  const slot = oneSlot(text);
+  expect(run('post-stop').code).toBe(0);
+  expect(lines(join(directory, 'slot'))).toEqual([`${slot} 5`]);
+});
+
+it('a hook waits for its turn', async () => {
+  const slot = oneSlot(`${process.pid}\n`);
+  const waiting = spawn(join(directory, SHIMS['start-host']), { stdio: 'ignore' });
+  const ended = new Promise((resolve) => waiting.once('close', resolve));
+  try {
+    // It has looked at least once when it stands in the queue, which is this descriptor's lock.
+    await expect.poll(() => existsSync(`/proc/${waiting.pid}/fd/8`), { timeout: 5000 }).toBe(true);
+    expect(lines(join(directory, 'slot'))).toEqual([]);
+    rmSync(slot);
+    await ended;
+    expect(lines(join(directory, 'slot'))).toEqual([`${slot} 5`]);
+  } finally {
+    waiting.kill('SIGKILL');
+  }
 });
 
 it('a log that cannot be written is no reason for more output', () => {

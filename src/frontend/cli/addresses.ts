@@ -1,10 +1,10 @@
 /** `nethooks addresses`: every address that is held, by whom, and whether that still lives. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDestroyed } from '../../attachment/garbage.ts';
 import { isIPv4, toNumber } from '../../model/address.ts';
 import { holderIdOf } from '../../model/attachment.ts';
 import { DEFAULT_DATA_DIR, listAddresses } from '../../store/addresses.ts';
-import { isAlive, listRecords, readContainer } from '../../store/records.ts';
+import { isAlive, listRecords, readContainer, readKeptIfThere } from '../../store/records.ts';
 import { filesIn, readText } from '../../system/files.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
@@ -71,7 +71,7 @@ function stateOf(id: string): HeldAddress['state'] {
   if (name === undefined) return 'unknown';
   const running = readContainer(name);
   if (running && isAlive(running)) return 'live';
-  return existsSync(`/var/lib/lxc/${name}`) ? 'stopped' : 'stale';
+  return isDestroyed(name, readKeptIfThere(name)) ? 'stale' : 'stopped';
 }
 
 /** IPv6 behind IPv4. */

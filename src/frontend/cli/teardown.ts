@@ -3,12 +3,14 @@ import { loadConfig } from '../../config/load.ts';
 import { NethooksError } from '../../errors.ts';
 import { changeHost } from '../../host/change.ts';
 import { gatherTeardownFacts, readManifest } from '../../host/setup/facts.ts';
+import { type AttachmentRecord, attachmentId, showOwner } from '../../model/attachment.ts';
 import { type Manifest, noted } from '../../model/manifest.ts';
 import { INSTALL_STATE, MANIFEST, STATE, unfinished } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { INSTALL_UNITS, libraryOf } from '../../plan/host/install-files.ts';
 import { planTeardown, type Teardown, usesOf } from '../../plan/host/teardown.ts';
 import { readHostRecord } from '../../store/host-record.ts';
+import { recordsWhere } from '../../store/records.ts';
 import { type Applying, applyUntilFailure } from '../../system/apply.ts';
 import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
@@ -16,6 +18,7 @@ import { lxcPath } from '../../system/lxc-path.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
 import { configFileOf, listContainers } from '../lxc/containers.ts';
+import { detach } from '../target/attach.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { briefly, INSTALL_LIMIT_MS, onlyInstaller, sentences } from './installation.ts';
@@ -60,6 +63,7 @@ function wouldTakeBack(exec: Exec, { json, purge }: TeardownOptions): void {
   }
   for (const line of users(manifest, networks)) console.log(line);
   for (const line of sentences(services)) console.log(`would ${line}`);
+  for (const { owner } of connected()) console.log(`would disconnect ${showOwner(attachmentId(owner))}`);
   console.log('would take the networks down: nethooks down --files');
   for (const line of sentences(plan.steps)) console.log(`would ${line}`);
   conclude(plan);
@@ -77,6 +81,11 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const services = serviceSteps(exec, manifest);
   for (const line of sentences(services)) say(line);
   await applyUntilFailure(how, services);
+  // Nobody could take these back later. LXC's go with the bridges.
+  for (const record of connected()) {
+    say(`disconnect ${showOwner(attachmentId(record.owner))}`);
+    await detach(how, [record]);
+  }
   say('take the networks down: nethooks down --files');
   for (const line of briefly(await down(how))) say(line);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
@@ -85,6 +94,9 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   if (json) print({ ...plan, steps: [...services, ...plan.steps] });
   else conclude(plan);
 }
+
+/** What CNI's runtimes and `nethooks attach` have connected, whether or not it is still there. */
+const connected = (): AttachmentRecord[] => recordsWhere(({ kind }) => kind !== 'lxc');
 
 const print = (plan: Teardown): void => console.log(JSON.stringify(plan, null, 2));
 

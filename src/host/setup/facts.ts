@@ -15,6 +15,7 @@ import {
   SYSCTL_FILE,
   unfinished,
 } from '../../model/paths.ts';
+import { ATTACHED } from '../../plan/attachment/wiring.ts';
 import type { Place, SetupFacts, SetupSpec, WantedFile } from '../../plan/host/setup.ts';
 import { filesOf, type TeardownFacts } from '../../plan/host/teardown.ts';
 import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
@@ -44,7 +45,9 @@ export function gatherSetupFacts(exec: Exec, spec: SetupSpec): SetupFacts {
 /** @param networks the names of our networks, for their address stores */
 export function gatherTeardownFacts(manifest: Manifest, networks: readonly string[]): TeardownFacts {
   const files = filesOf(manifest);
-  const stores = networks.map((network) => join(DEFAULT_DATA_DIR, network)).filter((path) => isThere(path));
+  const stores = [...networks, ATTACHED]
+    .map((network) => join(DEFAULT_DATA_DIR, network))
+    .filter((path) => isThere(path));
   const directories = [...noted(manifest, 'dir'), DEFAULT_DATA_DIR, dirname(DEFAULT_DATA_DIR)];
   const all = [...files, ...files.map(unfinished), CONFIG_DIR, RUN, LOG_DIR, ...stores];
   return {

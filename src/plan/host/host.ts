@@ -112,7 +112,8 @@ function planForwardingDown(facts: HostFacts, record: HostRecord, stale: Network
   const before = record.ipForwardBefore;
   const known = [...record.bridgesBefore, ...stale.map((old) => old.name)];
   const others = bridges(facts).some((name) => !known.includes(name));
-  if (before === null || before === facts.ipForward || others) return [];
+  const masquerades = facts.policies.some(({ masquerade }) => masquerade.length > 0);
+  if (before === null || before === facts.ipForward || others || masquerades) return [];
   return [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', before: facts.ipForward, value: before }];
 }
 
