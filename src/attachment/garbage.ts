@@ -55,16 +55,23 @@ const STARTING_MS = 60_000;
 /** An empty file this old (ms) in the queue of hooks is of one that was killed before it had written its pid. */
 const WRITING_MS = 1_000;
 
+export interface Scope {
+  /** Stores whose addresses are looked at, by name; none is quick. */
+  stores: readonly string[];
+  /** Whether to look at the table: what has just brought that to the records need not. */
+  table: boolean;
+}
+
 /** Looks; changes nothing. */
-export function findGarbage({ exec }: Pick<Applying, 'exec'>, stores: readonly string[]): Garbage {
+export function findGarbage({ exec }: Pick<Applying, 'exec'>, { stores, table }: Scope): Garbage {
   // First what there is, in the opposite order of a start …
   const entries = (['claims', 'macs', 'masquerade'] as const).flatMap(entriesOf);
   const ports = listPorts();
   const files = listFiles();
   const links = listNotes();
   const held = stores.map(storeOf).flatMap((store) => listAddresses(store).map((one) => ({ store, ...one })));
-  const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
-  const sets = listing.code === 0 ? parseListing(listing.stdout).sets : {};
+  const listing = table ? exec('nft', ['list', 'table', ...TABLE.split(' ')]) : null;
+  const sets = listing?.code === 0 ? parseListing(listing.stdout).sets : {};
   const kept = new Map(listKept().map((container) => [container, readKept(container)]));
   // … then who owns it.
   const owners = readOwners();

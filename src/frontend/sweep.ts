@@ -1,5 +1,6 @@
 /** Takes back what others left, for whoever finds a pool exhausted: one at a time, and its answer holds for seconds. */
 import { statSync } from 'node:fs';
+import type { Scope } from '../attachment/garbage.ts';
 import { RUN } from '../model/paths.ts';
 import type { Plan } from '../model/step.ts';
 import { readHostRecord } from '../store/host-record.ts';
@@ -23,20 +24,20 @@ export async function sweepAfter(how: Applying, plan: Plan): Promise<void> {
   if (isQuiet && listRecords().every(isLive)) return;
   const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
   try {
-    await sweep(how, isQuiet ? [] : networkStores());
+    await sweep(how, { stores: isQuiet ? [] : networkStores(), table: false });
   } finally {
     release();
   }
 }
 
-async function sweep(how: Applying, stores: readonly string[]): Promise<void> {
+async function sweep(how: Applying, scope: Scope): Promise<void> {
   const [{ collect }, { findGarbage }] = await Promise.all([
     import('../attachment/gc.ts'),
     import('../attachment/garbage.ts'),
   ]);
   const { giveElsewhere } = await import('./cni/elsewhere.ts');
   const { exec, log, wait } = how;
-  for (const line of await collect({ exec, log, wait }, findGarbage(how, stores), giveElsewhere)) log(line);
+  for (const line of await collect({ exec, log, wait }, findGarbage(how, scope), giveElsewhere)) log(line);
 }
 
 /** @returns whether it is worth trying again */
@@ -47,7 +48,7 @@ export async function sweepOnce(how: Applying): Promise<boolean> {
   try {
     // Somebody swept while we waited: what that freed may be ours.
     if (lastSweep() >= asked) return true;
-    await sweep(how, networkStores());
+    await sweep(how, { stores: networkStores(), table: true });
     writeAtomically(ANSWER, '');
     return true;
   } finally {

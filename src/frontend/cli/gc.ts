@@ -22,7 +22,7 @@ export async function gc({ dryRun, json, hostLocal }: OptionsOf<'gc'>): Promise<
   const release = dryRun ? () => undefined : await lockHost(exec, 30);
   try {
     const stores = hostLocal ? allStores() : readHostRecord().networks.map(({ name }) => name);
-    const garbage = findGarbage({ exec }, stores);
+    const garbage = findGarbage({ exec }, { stores, table: true });
     const failures = dryRun ? [] : await collect({ exec, log: warn, wait: true }, garbage, giveElsewhere);
     if (json) console.log(JSON.stringify(garbage, null, 2));
     else print(findingsOf(garbage));
