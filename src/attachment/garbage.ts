@@ -25,7 +25,7 @@ import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
 import { isInProgress, isLive, listKept, listRecords, readKept, unsureAddresses } from '../store/records.ts';
-import { type Entry, entriesOf, owns } from '../store/register.ts';
+import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
 import { lxcPath } from '../system/lxc-path.ts';
@@ -65,7 +65,7 @@ export interface Scope {
 /** Looks; changes nothing. */
 export function findGarbage({ exec }: Pick<Applying, 'exec'>, { stores, table }: Scope): Garbage {
   // First what there is, in the opposite order of a start …
-  const entries = (['claims', 'macs', 'masquerade'] as const).flatMap(entriesOf);
+  const entries = REGISTERS.flatMap(entriesOf);
   const ports = listPorts();
   const files = listFiles();
   const links = listNotes();

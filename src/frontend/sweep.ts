@@ -3,8 +3,10 @@ import { statSync } from 'node:fs';
 import type { Scope } from '../attachment/garbage.ts';
 import { RUN } from '../model/paths.ts';
 import type { Plan } from '../model/step.ts';
+import { listAddresses, storeOf } from '../store/addresses.ts';
 import { readHostRecord } from '../store/host-record.ts';
 import { isLive, listRecords } from '../store/records.ts';
+import { keysOf, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { writeAtomically } from '../system/files.ts';
 import { lockHost } from '../system/lock.ts';
@@ -21,7 +23,8 @@ const WAIT_SECONDS = 3;
  */
 export async function sweepAfter(how: Applying, plan: Plan): Promise<void> {
   const isQuiet = plan.steps.length === 0;
-  if (isQuiet && listRecords().every(isLive)) return;
+  const records = listRecords();
+  if (isQuiet ? records.every(isLive) : records.length === 0 && !anythingHeld()) return;
   const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
   try {
     await sweep(how, { stores: isQuiet ? [] : networkStores(), table: false });
@@ -55,6 +58,11 @@ export async function sweepOnce(how: Applying): Promise<boolean> {
     release();
   }
 }
+
+/** Whether anybody ever connected has something: on a host without containers nothing is loaded that could take it back. */
+const anythingHeld = (): boolean =>
+  REGISTERS.some((register) => keysOf(register).length > 0) ||
+  networkStores().some((network) => listAddresses(storeOf(network)).length > 0);
 
 const networkStores = (): string[] => readHostRecord().networks.map(({ name }) => name);
 

@@ -13,7 +13,8 @@ import { readHolder, releaseIfHeld, reservedAt, reserving } from '../system/rese
 import { isAlive, isLive, listRecords, readRecord } from './records.ts';
 
 /** `claims`: DOMAIN/NAME. `macs`: NETWORK/MAC. `masquerade`: ADDRESS. */
-export type Register = 'claims' | 'macs' | 'masquerade';
+export const REGISTERS = ['claims', 'macs', 'masquerade'] as const;
+export type Register = (typeof REGISTERS)[number];
 
 /** One entry of a register. */
 export interface Entry {
