@@ -63,6 +63,16 @@ describeLab('LXC containers', () => {
     expect(await hookLog()).toBe('');
   });
 
+  it('have a default route also between the moment their DHCP client deletes it and that when it adds its own', async () => {
+    await start('test');
+    await eventually(async () =>
+      expect(await inContainer(host, 'test', ['ip', 'route'])).toMatch(/^default .*eth0 $/m),
+    );
+    await inContainer(host, 'test', ['ip', 'route', 'del', 'default']);
+    await inContainer(host, 'test', ['ping', '-c', '1', '-W', '2', '198.51.100.1']);
+    await stop('test');
+  });
+
   it('can be looked up in reverse', async () => {
     await start('test');
     expect(await must(host, ['getent', 'hosts', (await resolved('test.lxc')) as string])).toContain('test.lxc');

@@ -202,6 +202,8 @@ export function anchoredCommands({ ifname, ip, mac, mtu, dhcp, index }: Anchored
       ? [
           `nexthop replace id ${link + 1} via ${word(ip.gateway)} dev ${ifname}`,
           `route replace default nhid ${link + 1} src ${source}`,
+          // A client deletes one default route, ours, some ms before it adds its own (busybox's script for udhcpc).
+          `route replace default nhid ${link + 1} src ${source} metric 1000`,
         ]
       : []),
   ];
