@@ -1,4 +1,5 @@
 /** A change to the host from beginning to end: lock, look, plan, apply, record. */
+import { takeOver } from '../attachment/upgrade.ts';
 import { NethooksError } from '../errors.ts';
 import type { HostFacts } from '../model/facts.ts';
 import type { HostRecord } from '../model/host-record.ts';
@@ -26,7 +27,9 @@ export interface Change {
 export async function changeHost(how: Applying, change: Change, waitSeconds: number): Promise<Plan> {
   const release = await lockHost(how.exec, waitSeconds);
   try {
+    const upgrade = takeOver();
     const { plan, before, after } = await planChange(how.exec, change);
+    upgrade.removeRules(plan.steps);
     if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
     // Before the first effect: what a killed run has done is completed, or taken back, by the next one.
     writeHostRecord(recordDuring(before, after));
@@ -37,6 +40,7 @@ export async function changeHost(how: Applying, change: Change, waitSeconds: num
       throw error;
     }
     writeHostRecord(after);
+    upgrade.finish();
     return plan;
   } finally {
     release();

@@ -109,8 +109,13 @@ export function mendPort(port: HostPort, directory = PORTS_DIR): boolean {
     (record) => isLive(record) && record.policy?.publish.some((one) => samePort(one, port)),
   );
   if (!owner) return true;
-  reserving(directory, holderOf(attachmentId(owner.owner)), (link) => link(fileOf(port)));
+  holdPort(attachmentId(owner.owner), port, directory);
   return false;
+}
+
+/** Reserves a port that its rules lead to already. */
+export function holdPort(container: string, port: HostPort, directory = PORTS_DIR): void {
+  reserving(directory, holderOf(container), (link) => link(fileOf(port)));
 }
 
 /** Reservations that do not say whose they are. */

@@ -16,15 +16,15 @@ import {
   type WrittenFiles,
 } from '../model/attachment.ts';
 import { ATTACHMENTS, keptRecord } from '../model/paths.ts';
-import type { Policy, Published } from '../model/policy.ts';
-import type { Port } from '../model/ports.ts';
+import type { Policy } from '../model/policy.ts';
 import { either } from '../model/shape.ts';
 import { ensureText, filesIn, removeFile, writeAtomically } from '../system/files.ts';
 import { readJson, setAside } from '../system/json-file.ts';
 import { logHook } from '../system/log.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
-import { heldBy, storeOf } from './addresses.ts';
-import { attachmentShape, formerKeptShape, keptShape } from './shapes.ts';
+import { heldBy } from './addresses.ts';
+import { currentKept, type EarlierKept, NOTHING_KEPT } from './earlier-formats.ts';
+import { attachmentShape, earlierKeptShape, keptShape } from './shapes.ts';
 
 const fileOf = (id: string): string => join(ATTACHMENTS, `${id}.json`);
 
@@ -122,8 +122,6 @@ export function namespaceAt(path: string): string | null {
 
 // ---- What an LXC container keeps from one start to the next
 
-const NOTHING_KEPT: KeptRecord = { interfaces: [], publish: [], exposed: [] };
-
 /** What a container had at its last start: the hint by which its address is found again without a search. */
 export function readKept(container: string): KeptRecord {
   return readKeptIfThere(container) ?? NOTHING_KEPT;
@@ -132,8 +130,8 @@ export function readKept(container: string): KeptRecord {
 /** The same; null when it never started. */
 export function readKeptIfThere(container: string): KeptRecord | null {
   const path = keptRecord(container);
-  const found = readJson<KeptRecord | FormerKept | FormerAttachment[]>(path, either(keptShape, formerKeptShape));
-  if (found.state === 'found') return current(found.value);
+  const found = readJson<KeptRecord | EarlierKept>(path, either(keptShape, earlierKeptShape));
+  if (found.state === 'found') return currentKept(found.value);
   if (found.state === 'missing') return null;
   setAside(path);
   logHook(
@@ -164,43 +162,6 @@ export function removeKept(container: string): void {
   removeFile(keptRecord(container));
   rmSync(`${keptRecord(container)}.broken`, { force: true });
 }
-
-/** As the first versions kept it. */
-interface FormerAttachment {
-  network: string;
-  domain: string;
-  ifname: string;
-  nic?: number;
-  address: string;
-  prefix: number;
-  gateway: string;
-  mac: string;
-  setMac: boolean;
-}
-
-interface FormerKept {
-  attachments: FormerAttachment[];
-  publish: Published[];
-  exposed: Port[];
-  told?: WrittenFiles;
-}
-
-function current(kept: KeptRecord | FormerKept | FormerAttachment[]): KeptRecord {
-  if (Array.isArray(kept)) return { ...NOTHING_KEPT, interfaces: kept.map(formerInterface) };
-  if ('interfaces' in kept) return kept;
-  const { attachments, publish, exposed, told } = kept;
-  return { interfaces: attachments.map(formerInterface), publish, exposed, ...(told && { written: told }) };
-}
-
-const formerInterface = ({ address, prefix, gateway, network, ...rest }: FormerAttachment): Interface => ({
-  ...rest,
-  driver: 'none',
-  network,
-  addresses: [`${address}/${prefix}`],
-  gateways: [gateway],
-  hostLink: null,
-  store: storeOf(network),
-});
 
 // ---- Rebuilding
 

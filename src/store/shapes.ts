@@ -18,13 +18,15 @@ const iface = fields({
   store: orNull(store),
 });
 
+const link = fields({ container: text, alias: text, from: text, to: text, ports: listOf(port) });
+
 const policy = fields({
   network: orNull(text),
   address: text,
   port: orNull(number),
   isolated: words,
   publish: listOf(published),
-  links: listOf(fields({ container: text, alias: text, from: text, to: text, ports: listOf(port) })),
+  links: listOf(link),
   exposed: listOf(port),
   masquerade: words,
 });
@@ -58,8 +60,8 @@ export const keptShape: Shape = fields({
   place: optional(fields({ configFile: text, device: number })),
 });
 
-/** As the first versions kept it. */
-const former = fields({
+/** As earlier versions wrote it (earlier-formats.ts). */
+const earlier = fields({
   network: text,
   domain: text,
   ifname: text,
@@ -68,10 +70,45 @@ const former = fields({
   gateway: text,
   mac: text,
 });
-export const formerKeptShape: Shape = either(
-  listOf(former),
-  fields({ attachments: listOf(former), ...keptPorts, told: written }),
+export const earlierKeptShape: Shape = either(
+  listOf(earlier),
+  fields({ attachments: listOf(earlier), ...keptPorts, told: written }),
 );
+
+const earlierPolicy = orNull(
+  fields({
+    network: orNull(text),
+    address: text,
+    port: orNull(number),
+    isolated: words,
+    publish: listOf(published),
+    links: listOf(link),
+    exposed: listOf(port),
+  }),
+);
+
+export const earlierContainerShape: Shape = fields({
+  name: text,
+  pid: number,
+  started: orNull(text),
+  attachments: listOf(earlier),
+  policy: earlierPolicy,
+});
+
+export const earlierConnectionShape: Shape = fields({
+  network: text,
+  id: text,
+  ifname: text,
+  kind: text,
+  netns: text,
+  namespace: text,
+  hostLink: orNull(text),
+  store: orNull(store),
+  masquerade: words,
+  policy: earlierPolicy,
+  names: fields({ files: words, networks: words }),
+  result: orNull(fields({ interfaces: listOf(fields({ name: text })), ips: listOf(fields({ address: text })) })),
+});
 
 const network = fields({
   name: text,

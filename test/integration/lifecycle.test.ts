@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { describeLab, labHost, sh, writeFile } from '../lab/lab.ts';
-import { cniOnBridge, cniOnNetwork, installLifecycle, script } from '../lab/lifecycle.ts';
+import { cniOnBridge, cniOnNetwork, difference, hostState, installLifecycle, script } from '../lab/lifecycle.ts';
 import { ask, serve } from '../lab/traffic.ts';
 
 let host: ThrowawayHost;
@@ -138,6 +138,72 @@ describeLab('what nobody can give back any more', () => {
     expect(await addressOf('two')).toBe('10.0.0.2');
   });
 });
+
+describeLab('an upgrade', () => {
+  beforeAll(start);
+
+  it('takes over containers that run: names, addresses, ports, rules; and what they leave when they end is what they leave today', async () => {
+    // The first port that is ever published leaves a setting of the bridge.
+    await script(
+      host,
+      'ip netns add first; nethooks attach first --publish 8080:80; nethooks detach first; ip netns delete first',
+    );
+    const empty = await hostState(host);
+    await script(
+      host,
+      `create web; begin web; hook start-host web --publish 8080:80
+      ip netns add pod; cni ADD pod '${cniOnNetwork(8081)}'
+      ip netns add ptp; nethooks attach ptp --mode ptp --address 10.8.0.2/24`,
+    );
+    const before = await hostState(host);
+    await script(host, AS_AN_EARLIER_VERSION_LEFT_IT);
+    expect(await sh(host, 'nethooks up')).not.toMatch(/nothing to change/);
+    expect(difference(before, await hostState(host))).toEqual([]);
+    expect(await sh(host, 'nethooks gc; nethooks plan')).toBe('nothing is left behind\nnothing would change\n');
+    expect(await sh(host, 'nethooks port web')).toBe('80/tcp -> 0.0.0.0:8080\n');
+    expect(await sh(host, 'nethooks status')).toMatch(/web = web\.lxc {2}pid/);
+    await script(
+      host,
+      `end web; hook post-stop web; hook destroy web; rm -r /var/lib/lxc/web
+      cni DEL pod '${cniOnNetwork(8081)}'; nethooks detach ptp`,
+    );
+    expect(difference(empty, await hostState(host))).toEqual([]);
+  });
+});
+
+/** Version 0.1.0 before the records were one: its files for `web`, `pod` and `ptp`, its registers, and its second table. */
+const AS_AN_EARLIER_VERSION_LEFT_IT = `
+cd /run/nethooks
+address() { ip -n $1 -4 -o address show eth0 | sed 's/.*inet //; s#/.*##'; }
+mac() { ip netns exec $1 cat /sys/class/net/eth0/address; }
+namespace() { stat -L -c %d:%i /run/netns/$1; }
+read -r pid </srv/web.pid
+published() { # ADDRESS BRIDGE_PORT PORT
+  echo '{"network":"br0","address":"'$1'","port":'$2',"isolated":[],"publish":[{"protocol":"tcp","hostAddress":null,"hostPort":'$3',"containerPort":80}],"links":[],"exposed":[]}'
+}
+mkdir -p containers cni/attachments/ours cni/attachments/attach cni/masquerade
+echo '{"name":"web","pid":'$pid',"started":"'$(cut -d ' ' -f 22 /proc/$pid/stat)'","attachments":[{"network":"br0","domain":"lxc",
+  "ifname":"eth0","nic":0,"address":"'$(address web)'","prefix":22,"gateway":"10.0.0.1","mac":"'$(mac web)'","setMac":false}],
+  "words":[],"configFile":"/var/lib/lxc/web/config","policy":'$(published $(address web) 1 8080)'}' >containers/web.json
+connection() { # NETWORK ID KIND STORE_NETWORK GATEWAY HOST_LINK POLICY MASQUERADE NAMES
+  echo '{"network":"'$1'","id":"'$2'","ifname":"eth0","kind":"'$3'","netns":"/run/netns/'\${2##*.}'","namespace":"'$(namespace \${2##*.})'",
+    "hostLink":"'$6'","store":{"dataDir":"/var/lib/cni/networks","network":"'$4'"},"ipam":null,"masquerade":['$8'],"policy":'$7',"names":'$9',
+    "result":{"interfaces":[{"name":"eth0","mac":"'$(mac \${2##*.})'","sandbox":"/run/netns/'\${2##*.}'"}],
+    "ips":[{"address":"'$(address \${2##*.})'/22","gateway":"'$5'","interface":0}],"routes":[]}}' >cni/attachments/$1/$2:eth0.json
+}
+host_link() { ip -o link | sed -n "s/^[0-9]*: \\([^@]*\\)@.* link-netns $1.*/\\1/p"; }
+connection ours pod network br0 10.0.0.1 $(host_link pod) "$(published $(address pod) null 8081)" '' \
+  '{"files":["/run/nethooks/names/lxc/'$(ls names/lxc | grep pod)'"],"networks":["br0"]}'
+connection attach attached.netns.ptp ptp attach 10.8.0.1 $(host_link ptp) null '"10.8.0.2/24"' '{"files":[],"networks":[]}'
+rm -r attachments ports macs masquerade claims
+mkdir -p claims/lxc ports
+printf web >claims/lxc/web
+printf pod >claims/lxc/pod
+printf web >ports/tcp-8080-0.0.0.0
+printf ours:pod:eth0 >ports/tcp-8081-0.0.0.0
+printf attach:attached.netns.ptp:eth0 >cni/masquerade/10.8.0.2
+nft 'delete table inet nethooks; table inet nethooks-cni { set masqueraded { type ipv4_addr; elements = { 10.8.0.2 } }; }'
+`;
 
 /** What somebody's full disk, a snapshot or an editor leaves of a file. */
 const BROKEN: Record<string, string> = {
