@@ -14,6 +14,7 @@ import {
   type ProcessId,
   type WrittenFiles,
 } from '../model/attachment.ts';
+import type { Step } from '../model/step.ts';
 import {
   bridgesOf,
   intentOf,
@@ -23,7 +24,7 @@ import {
   planLinks,
   type Taken,
 } from '../plan/attachment/attach.ts';
-import type { AttachmentFacts } from '../plan/attachment/facts.ts';
+import type { LinkFacts } from '../plan/attachment/facts.ts';
 import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
 import { tableScript } from '../plan/host/firewall.ts';
 import { readHostRecord } from '../store/host-record.ts';
@@ -39,7 +40,7 @@ import {
 } from '../store/records.ts';
 import { type Applying, type Outputs, pairedWith, Transaction } from '../system/apply.ts';
 import { detach, type GiveElsewhere } from './detach.ts';
-import { gatherFacts } from './facts.ts';
+import { fileFacts, linkFacts } from './facts.ts';
 import { releaseFormer } from './forget.ts';
 import { placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
 import { thisProcess } from './this-process.ts';
@@ -60,7 +61,7 @@ export interface ConnectOptions {
   /** Whether a process holds a busy host port for this very container, so that it is no conflict. */
   isOwn?: (pid: number) => boolean;
   /** What a front end keeps in the record of what was made. */
-  result?: (placed: Placed[], interfaces: Interface[], facts: AttachmentFacts) => unknown;
+  result?: (placed: Placed[], interfaces: Interface[], facts: LinkFacts) => unknown;
 }
 
 /**
@@ -152,52 +153,42 @@ async function make(
 
   const placed: Placed[] = [];
   for (const one of spec.interfaces) placed.push(await takeAddresses(transaction, spec, one, retry));
-  const bridges = bridgesOf(spec.interfaces).map((name) => ({
-    name,
-    addresses: spec.interfaces.some(
-      ({ link }) => link.driver === 'bridge' && link.bridge === name && link.ensure !== null,
-    ),
-  }));
-  const look = (interfaces: AttachmentRecord['interfaces']) =>
-    gatherFacts(exec, owner, bridges, { interfaces, files: spec.files, written: kept?.written });
+  const makes = spec.interfaces.some(({ link }) => link.driver !== 'none');
+  const look = () => linkFacts(exec, bridgesOf(spec), makes);
   const [first] = placed;
   const other = elsewhere && first ? { elsewhere, first } : null;
   const late = other?.elsewhere.afterLink === true;
   if (other && late) {
     // As it is made now, whatever could be made from the addresses later.
     placed[0] = { ...other.first, spec: { ...other.first.spec, mac: interfaceOf(spec, other.first).mac } };
-    await transaction.run(planLinks(DRIVERS, spec, placed, look([])));
+    await transaction.run(planLinks(DRIVERS, spec, placed, look()));
     placed[0] = { ...placed[0], ...(await other.elsewhere.take(transaction)) };
   } else if (other) placed[0] = { ...other.first, ...(await other.elsewhere.take(transaction)) };
 
   const interfaces = placed.map((one) => interfaceOf(spec, one));
-  const links = takeLinks(transaction, spec, placesOf(interfaces), log);
-  const published = await takePorts(transaction, spec, kept?.publish ?? [], retry, isOwn);
-  const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
-  const taken: Taken = { placed, published, links, granted };
-  const facts = look(interfaces);
-  for (const { path } of spec.hostFiles ?? []) facts.files[path] = null;
-  const setup = spec.masquerade ? tableScript(readHostRecord().networks) : '';
-  const plan = planAttachment(spec, taken, facts, by, setup);
-  for (const warning of plan.warnings) log(warning);
-  takeMarks(transaction, plan.record, log);
-  const outputs = await transaction.run([
-    ...planLinks(DRIVERS, spec, placed, facts, { made: late }),
+  const facts = look();
+  let record = intent;
+  // While `ip` works on the links.
+  const rest = async (): Promise<Step[]> => {
+    const links = takeLinks(transaction, spec, placesOf(interfaces), log);
+    const published = await takePorts(transaction, spec, kept?.publish ?? [], retry, isOwn);
+    const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
+    const taken: Taken = { placed, published, links, granted };
+    const setup = spec.masquerade ? tableScript(readHostRecord().networks) : '';
+    const files = fileFacts(owner, interfaces, spec.files, kept?.written);
+    for (const { path } of spec.hostFiles ?? []) files.files[path] = null;
+    const plan = planAttachment(spec, taken, { ...facts, ...files }, by, setup);
+    for (const warning of plan.warnings) log(warning);
+    takeMarks(transaction, plan.record, log);
+    record = plan.record;
+    if (record.policy === null) return plan.steps;
     // What the kernel is to have is in the record before the kernel has it.
-    ...(plan.record.policy
-      ? [
-          {
-            kind: 'file' as const,
-            path: recordPath(id),
-            before: JSON.stringify(intent),
-            content: JSON.stringify(plan.record),
-          },
-        ]
-      : []),
-    ...plan.steps,
-  ]);
+    const before = JSON.stringify(intent);
+    return [{ kind: 'file', path: recordPath(id), before, content: JSON.stringify(record) }, ...plan.steps];
+  };
+  const outputs = await transaction.run(planLinks(DRIVERS, spec, placed, facts, { made: late }), rest);
   const extra = result ? { result: result(placed, interfaces, facts) } : {};
-  return complete({ ...plan.record, ...extra }, spec, kept, outputs);
+  return complete({ ...record, ...extra }, spec, kept, outputs);
 }
 
 /** Remembers it: it is there now. */

@@ -21,7 +21,7 @@ import { hasOrphans } from '../system/exec.ts';
 import { filesIn, readText } from '../system/files.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
 import { sleep } from '../system/sleep.ts';
-import { gatherFacts, nameFiles } from './facts.ts';
+import { fileFacts, nameFiles } from './facts.ts';
 import { removeShim } from './shim.ts';
 import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
 import { thisProcess } from './this-process.ts';
@@ -62,7 +62,7 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   if (giveElsewhere?.beforeLink) await attempt(giveElsewhere.give);
   if (record.shim) removeShim(how.exec, record.shim, id);
   const masquerade = giveMarks({ ...record, interfaces });
-  const facts = gatherFacts(how.exec, owner, [], { interfaces });
+  const facts = fileFacts(owner, interfaces);
   const domains = record.rebuilt ? filesIn(`${RUN}/names`) : domainsOf(interfaces);
   for (const path of [
     ...nameFiles(owner, interfaces),

@@ -5,39 +5,33 @@ import { type Interface, ipv4Of, type Owner, type WrittenFiles } from '../model/
 import { DNSMASQ_RELOADS, RESOLV_CONF, toldMac, UPSTREAMS } from '../model/paths.ts';
 import { parseResolvConf, type ResolvConf } from '../model/resolv-conf.ts';
 import { asksHostResolver } from '../plan/attachment/container-files.ts';
-import type { AttachmentFacts, BridgeFact } from '../plan/attachment/facts.ts';
+import type { BridgeFact, BridgeQuestion, FileFacts, LinkFacts } from '../plan/attachment/facts.ts';
 import { domainsOf, namesFile, reservationFile } from '../plan/attachment/names.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { type Exec, failure } from '../system/exec.ts';
 import { readText } from '../system/files.ts';
 
-/**
- * @param bridges those to look at; `addresses`: with their addresses, which takes a program
- * @param interfaces for the files of their names
- */
-export function gatherFacts(
-  exec: Exec,
-  owner: Owner,
-  bridges: readonly { name: string; addresses: boolean }[],
-  {
-    interfaces = [],
-    files = null,
-    written,
-  }: { interfaces?: readonly Interface[]; files?: AttachmentSpec['files']; written?: WrittenFiles | undefined } = {},
-): AttachmentFacts {
+export function linkFacts(exec: Exec, bridges: readonly BridgeQuestion[], forwarding: boolean): LinkFacts {
+  const read = (key: string): string => readText(`/proc/sys/net/${key}`)?.trim() ?? '';
   return {
-    bridges: Object.fromEntries(bridges.map(({ name, addresses }) => [name, bridgeFact(exec, name, addresses)])),
-    files: Object.fromEntries(nameFiles(owner, interfaces).map((path) => [path, readText(path)])),
-    hostResolver: files && asksHostResolver(files) ? hostResolver() : null,
-    written,
-    forwarding: {
-      ipv4: readText('/proc/sys/net/ipv4/ip_forward')?.trim() ?? '',
-      ipv6: readText('/proc/sys/net/ipv6/conf/all/forwarding')?.trim() ?? '',
-    },
-    reloads: existsSync(DNSMASQ_RELOADS),
+    bridges: Object.fromEntries(bridges.map((question) => [question.name, bridgeFact(exec, question)])),
+    forwarding: forwarding ? { ipv4: read('ipv4/ip_forward'), ipv6: read('ipv6/conf/all/forwarding') } : null,
   };
 }
+
+/** @param interfaces for the files of their names */
+export const fileFacts = (
+  owner: Owner,
+  interfaces: readonly Interface[],
+  files: AttachmentSpec['files'] = null,
+  written?: WrittenFiles,
+): FileFacts => ({
+  files: Object.fromEntries(nameFiles(owner, interfaces).map((path) => [path, readText(path)])),
+  hostResolver: files && asksHostResolver(files) ? hostResolver() : null,
+  written,
+  reloads: existsSync(DNSMASQ_RELOADS),
+});
 
 /** The files that say what interfaces are called and reserve their addresses. */
 export const nameFiles = (owner: Owner, interfaces: readonly Interface[]): string[] => [
@@ -58,7 +52,7 @@ function hostResolver(): ResolvConf {
 
 const [IFF_UP, IFF_PROMISC] = [0x1, 0x100];
 
-function bridgeFact(exec: Exec, name: string, withAddresses: boolean): BridgeFact | null {
+function bridgeFact(exec: Exec, { name, addresses, rules }: BridgeQuestion): BridgeFact | null {
   const read = (path: string): string => readText(`/sys/class/net/${name}/${path}`)?.trim() ?? '';
   const flags = Number.parseInt(read('flags'), 16);
   if (Number.isNaN(flags)) return null;
@@ -70,9 +64,13 @@ function bridgeFact(exec: Exec, name: string, withAddresses: boolean): BridgeFac
     up: (flags & IFF_UP) !== 0,
     promisc: (flags & IFF_PROMISC) !== 0,
     fixedMac: hasFixedMac(name),
-    addresses: withAddresses ? addressesOf(exec, name) : null,
-    filtersBridged: { ipv4: filters('iptables'), ipv6: filters('ip6tables') },
-    localnet: readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1',
+    addresses: addresses ? addressesOf(exec, name) : null,
+    rules: rules
+      ? {
+          filtersBridged: { ipv4: filters('iptables'), ipv6: filters('ip6tables') },
+          localnet: readText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`)?.trim() === '1',
+        }
+      : null,
   };
 }
 

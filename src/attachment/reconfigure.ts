@@ -12,7 +12,7 @@ import { type Applying, applySteps, pairedWith, Transaction } from '../system/ap
 import { bestEffort } from '../system/container-files.ts';
 import { readText } from '../system/files.ts';
 import { keep, placeOf } from './connect.ts';
-import { gatherFacts } from './facts.ts';
+import { fileFacts } from './facts.ts';
 import { writeLinkEnvironment } from './link-files.ts';
 import { changePolicy, relinkParents } from './relink.ts';
 import { giveNames, placesOf, takeLinks, takeNames, takePorts } from './take.ts';
@@ -80,11 +80,7 @@ export async function refreshNames(
   giveNames(record, after.names);
   const granted = takeNames(null, after, how.log);
   writeRecord(after);
-  const facts = gatherFacts(how.exec, owner, [], {
-    interfaces,
-    files: spec.files,
-    written: readKept(owner.name).written,
-  });
+  const facts = fileFacts(owner, interfaces, spec.files, readKept(owner.name).written);
   const taken: Pick<Taken, 'links'> = { links };
   const { steps, warnings } = planContainerFiles(spec, taken, interfaces, facts);
   for (const warning of warnings) how.log(warning);

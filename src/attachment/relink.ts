@@ -6,7 +6,7 @@ import { policyWithout } from '../plan/attachment/detach.ts';
 import { parentsOf } from '../store/links.ts';
 import { isAlive, readContainer, writeRecord } from '../store/records.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
-import { gatherFacts } from './facts.ts';
+import { linkFacts } from './facts.ts';
 import { placesOf, resolveLink } from './take.ts';
 
 /**
@@ -33,8 +33,8 @@ export async function changePolicy(
   after: Policy | null,
 ): Promise<AttachmentRecord> {
   const networks = [...new Set([after?.network, record.policy?.network].flatMap((name) => name ?? []))];
-  const bridges = networks.map((name) => ({ name, addresses: false }));
-  const facts = gatherFacts(how.exec, record.owner, bridges);
+  const bridges = networks.map((name) => ({ name, addresses: false, rules: true }));
+  const facts = linkFacts(how.exec, bridges, false);
   const changed = { ...record, policy: after };
   writeRecord(changed);
   try {

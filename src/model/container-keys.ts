@@ -4,6 +4,9 @@
  * without a schema for every key, nor do the types of src/model/container-options.ts without an option for each.
  */
 
+import type { ContainerOptions } from './container-options.ts';
+import { camelCase } from './spelling.ts';
+
 export interface ContainerKeySpec {
   /** `list`: several values, by a flag that is given again for each. `switch`: true or false, by a flag that takes no value. */
   kind: 'value' | 'list' | 'switch';
@@ -113,10 +116,12 @@ const keys = Object.entries<ContainerKeySpec>(CONTAINER_KEYS) as [ContainerKey, 
 /** Whether a key is about one interface. */
 export const isNicKey = (key: string): key is NicKey => keys.some(([name, { nic }]) => name === key && nic === true);
 
-/** Keys that mean nothing without a network of ours. */
-export const KEYS_OF_NETWORK = keys.flatMap(([key, { needsNetwork }]) =>
-  needsNetwork ? [key as KeysWith<{ needsNetwork: true }>] : [],
-);
+/** Which of them options say that mean nothing without a network of ours. */
+export const keysNeedingNetwork = (options: ContainerOptions): string[] =>
+  keys.flatMap(([key, { needsNetwork }]) => {
+    const value = needsNetwork && options[camelCase(key as KeysWith<{ needsNetwork: true }>)];
+    return (Array.isArray(value) ? value.length > 0 : value) ? [key] : [];
+  });
 
 /** Keys by every flag that sets them, in the table's order: `--address`, `--ip`. */
 export const KEY_OF_FLAG: ReadonlyMap<string, ContainerKey> = new Map(

@@ -1,9 +1,7 @@
 /** A container's options after validation: plain JSON data, so that hooks read it back from the cache as it is. */
 
 import type { NameDefaults } from './config.ts';
-import { KEYS_OF_NETWORK } from './container-keys.ts';
 import type { Port, PortSpec } from './ports.ts';
-import { camelCase } from './spelling.ts';
 
 /** What one interface of a container is given. */
 export interface NicOptions {
@@ -59,10 +57,3 @@ export const NO_OPTIONS: ContainerOptions = {
   extraHost: [],
   resolvConf: 'auto',
 };
-
-/** Which keys it says that mean nothing without a network of ours. */
-export const keysNeedingNetwork = (options: ContainerOptions): string[] =>
-  KEYS_OF_NETWORK.filter((key) => {
-    const value = options[camelCase(key)];
-    return Array.isArray(value) ? value.length > 0 : value;
-  });

@@ -3,6 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
 import {
+  type ConnectionsStep,
   type DnsmasqStep,
   describe,
   type FileStep,
@@ -12,7 +13,6 @@ import {
   type RulesStep,
   type Step,
 } from '../model/step.ts';
-import { forgetConnections } from './connections.ts';
 import { writeContainerFiles } from './container-files.ts';
 import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { changeElements } from './elements.ts';
@@ -110,13 +110,17 @@ export class Transaction {
     this.undo.push(() => attempt(this.how, what, back));
   }
 
-  /** @throws NethooksError naming the first step that failed; everything has been taken back then */
-  async run(steps: Step[]): Promise<Outputs> {
-    const { begun, failures, outputs } = await carryOut(this.how, steps, { stop: true });
+  /**
+   * @param rest finds out what more there is to do while the programs of the first steps work
+   * @throws NethooksError naming the first step that failed, or what `rest` throws; everything has been taken back then
+   */
+  async run(steps: Step[], rest?: () => Promise<Step[]>): Promise<Outputs> {
+    const { begun, failures, outputs, refusal } = await carryOut(this.how, steps, { stop: true, rest });
     this.undo.push(() => takeAllBack(this.how, begun, failures, outputs));
-    if (failures.size === 0) return outputs;
+    if (failures.size === 0 && refusal === undefined) return outputs;
     await this.rollback();
-    return throwFirst(failures) ?? outputs;
+    throwFirst(failures);
+    throw refusal;
   }
 
   /** Takes everything back, the last first. Never fails. */
@@ -130,28 +134,46 @@ interface CarriedOut {
   begun: Step[];
   failures: Map<Step, unknown>;
   outputs: Outputs;
+  /** What `rest` threw. */
+  refusal?: unknown;
 }
 
-async function carryOut(how: Applying, steps: Step[], { stop }: { stop: boolean }): Promise<CarriedOut> {
+interface Order {
+  /** Whether to begin nothing more when a step has failed. */
+  stop: boolean;
+  rest?: (() => Promise<Step[]>) | undefined;
+}
+
+async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Promise<CarriedOut> {
   const begun: Step[] = [];
   const failures = new Map<Step, unknown>();
   const outputs: Outputs = { inside: '', written: undefined };
   const works: { kind: Step['kind']; work: Promise<void> }[] = [];
-  for (const step of steps) {
-    const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
-    const work = Promise.all(earlier).then(async () => {
-      if (stop && failures.size > 0) return;
-      begun.unshift(step);
-      try {
-        await begin(how, step, outputs);
-      } catch (cause) {
-        failures.set(step, cause);
-      }
-    });
-    works.push({ kind: step.kind, work });
+  const carry = async (step: Step): Promise<void> => {
+    if (stop && failures.size > 0) return;
+    begun.unshift(step);
+    try {
+      await begin(how, step, outputs);
+    } catch (cause) {
+      failures.set(step, cause);
+    }
+  };
+  const schedule = (more: Step[]): void => {
+    for (const step of more) {
+      const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
+      const work = earlier.length === 0 ? carry(step) : Promise.all(earlier).then(() => carry(step));
+      works.push({ kind: step.kind, work });
+    }
+  };
+  let refusal: unknown;
+  schedule(steps);
+  try {
+    if (rest) schedule(await rest());
+  } catch (error) {
+    refusal = error;
   }
   await Promise.all(works.map(({ work }) => work));
-  return { begun, failures, outputs };
+  return { begun, failures, outputs, refusal };
 }
 
 function throwFirst(failures: ReadonlyMap<Step, unknown>): void {
@@ -196,6 +218,8 @@ function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | und
       return changeRules(how.exec, step);
     case 'dnsmasq':
       return daemon(how, step);
+    case 'connections':
+      return endConnections(how, step);
     default:
       apply(how, step, outputs);
       return undefined;
@@ -205,9 +229,6 @@ function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | und
 /** Carries out a step that needs no program of its own. */
 function apply({ exec, log }: Applying, step: Step, outputs: Outputs): void {
   switch (step.kind) {
-    case 'connections':
-      forgetConnections(exec, step.before, step.after, log);
-      break;
     case 'hairpin':
       setHairpin(step, outputs);
       break;
@@ -242,6 +263,12 @@ function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void
   if (content === null) removeFile(path);
   else if (typeof content === 'string' && mode === undefined) writeAtomically(path, content);
   else placeFile(exec, path, content, mode);
+}
+
+/** Loaded only where there are rules. */
+async function endConnections({ exec, log }: Applying, { before, after }: ConnectionsStep): Promise<void> {
+  const { forgetConnections } = await import('./connections.ts');
+  forgetConnections(exec, before, after, log);
 }
 
 async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {

@@ -6,15 +6,14 @@ import { must } from './host.ts';
 
 const DRIVER = `
 import { readFileSync } from 'node:fs';
-import { gatherFacts } from '#src/attachment/facts.ts';
+import { linkFacts } from '#src/attachment/facts.ts';
 import { planPolicy } from '#src/plan/attachment/attach.ts';
 import { applySteps } from '#src/system/apply.ts';
 import { execUntil } from '#src/system/exec.ts';
 const [before, after] = JSON.parse(readFileSync(0, 'utf8'));
 const exec = execUntil(performance.now() + 20_000);
 async function apply() {
-  const bridges = [{ name: (after ?? before).network, addresses: false }];
-  const facts = gatherFacts(exec, { kind: 'lxc', name: 'test' }, bridges);
+  const facts = linkFacts(exec, [{ name: (after ?? before).network, addresses: false, rules: true }], false);
   await applySteps({ exec, log: (line) => console.log(line), wait: false }, planPolicy(before, after, facts, ''));
 }
 apply().catch((error) => {

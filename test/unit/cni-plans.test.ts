@@ -85,8 +85,7 @@ describe('the lines for ip -batch', () => {
       promisc: false,
       fixedMac: true,
       addresses: ['10.1.0.1/16'],
-      filtersBridged: { ipv4: false, ipv6: false },
-      localnet: false,
+      rules: null,
     };
     const lines = (gateway: string, ensure: object, known: object | null = {}) =>
       bridgeCommands(

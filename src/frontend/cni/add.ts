@@ -61,7 +61,7 @@ async function connectContainer(how: Applying, request: Request, conf: Conf, own
     life: { netns: request.netns, namespace: namespaceAt(request.netns) ?? '' },
     ipam,
     network,
-    master: conf.master ?? readRoutes().defaultDevice,
+    master: conf.master ?? (conf.kind === 'macvlan' || conf.kind === 'ipvlan' ? readRoutes().defaultDevice : null),
     names: namesOf(request, conf.aliases),
   });
   const asked = ipam.how === 'plugin' ? askPlugin(how.exec, conf, ipam.delegation) : null;

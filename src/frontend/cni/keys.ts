@@ -72,10 +72,15 @@ export function canonicalKeys(value: unknown, shape: Shape): unknown {
   if (shape === null) return value;
   if (isList(shape)) return Array.isArray(value) ? value.map((one) => canonicalKeys(one, shape[0])) : value;
   if (!isRecord(value)) return value;
-  const names = new Map(Object.keys(shape).map((name) => [fold(name), name]));
+  let names: Map<string, string> | undefined;
+  const folded = (key: string): string | undefined => {
+    names ??= new Map(Object.keys(shape).map((name) => [fold(name), name]));
+    return names.get(fold(key));
+  };
   const found = new Map<string, unknown>();
   for (const [key, raw] of Object.entries(value)) {
-    const name = names.get(fold(key));
+    // Nearly every key is written so already.
+    const name = Object.hasOwn(shape, key) ? key : folded(key);
     const one = name === undefined ? raw : canonicalKeys(raw, shape[name] ?? null);
     const earlier = found.get(name ?? key);
     if (one === null && earlier !== undefined) continue;

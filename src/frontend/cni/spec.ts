@@ -2,7 +2,7 @@
 
 import type { Life, Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
-import type { AttachmentFacts } from '../../plan/attachment/facts.ts';
+import type { LinkFacts } from '../../plan/attachment/facts.ts';
 import { EPHEMERAL } from '../../plan/attachment/publish.ts';
 import type { Addressing, AddressSet, AttachmentSpec, LinkSpec, Placed } from '../../plan/attachment/spec.ts';
 import { bridgeMac, hostLinkOf, hostMac } from '../../plan/attachment/wiring.ts';
@@ -106,7 +106,7 @@ export function describeInterfaces(
   mac: string,
   netns: string,
   placed: Placed,
-  facts: AttachmentFacts,
+  facts: LinkFacts,
 ): Interface[] {
   const [spec] = interfaces;
   if (!spec) return [];
@@ -123,7 +123,7 @@ export function describeInterfaces(
 function macOfBridge(
   { bridge, ensure }: Extract<LinkSpec, { driver: 'bridge' }>,
   { ips }: Placed,
-  { bridges }: AttachmentFacts,
+  { bridges }: LinkFacts,
 ): string {
   const gateways = ensure?.isGateway ? ips.flatMap(({ gateway }) => gateway ?? []) : [];
   return bridges[bridge]?.mac ?? bridgeMac(bridge, gateways);

@@ -1,6 +1,6 @@
 /** A container of LXC's starts: what it is to have, from its configuration and its options. */
 import { connect } from '../../attachment/connect.ts';
-import { gatherFacts } from '../../attachment/facts.ts';
+import { fileFacts } from '../../attachment/facts.ts';
 import { writeLinkEnvironment } from '../../attachment/link-files.ts';
 import { refreshNames } from '../../attachment/reconfigure.ts';
 import { relinkParents } from '../../attachment/relink.ts';
@@ -8,7 +8,7 @@ import { currentConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
-import { type ContainerOptions, keysNeedingNetwork } from '../../model/container-options.ts';
+import type { ContainerOptions } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
 import { containerFiles } from '../../plan/attachment/container-files.ts';
 import { noteAliases } from '../../store/aliases.ts';
@@ -43,7 +43,7 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   const options = await containerOptions(name, words, how.log);
   const members = memberNics(readNics(configFile, config), config.networks, options.nics);
   if (members.length === 0) {
-    requireNothing(options);
+    await requireNothing(options);
     const shared = sharedNetwork(configFile, config);
     if (shared !== null || saysNames(options)) await writeFilesOnly(how, starting, options, shared);
     return;
@@ -72,7 +72,7 @@ async function writeFilesOnly(
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   const { written } = readKept(name);
   const files = { name, pid, options, network };
-  const facts = gatherFacts(how.exec, { kind: 'lxc', name }, [], { files });
+  const facts = fileFacts({ kind: 'lxc', name }, [], files);
   const { files: wanted, warnings } = containerFiles(files, [], null, facts.hostResolver);
   for (const warning of warnings) how.log(warning);
   const outputs = await applySteps(how, [{ kind: 'container-files', name, pid, files: wanted, before: written }]);
@@ -101,7 +101,9 @@ async function bestEffortAsync({ log }: Applying, what: string, action: () => Pr
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
-function requireNothing(options: ContainerOptions): void {
+async function requireNothing(options: ContainerOptions): Promise<void> {
+  // Few containers come here, and none of the others is to load the table of keys.
+  const { keysNeedingNetwork } = await import('../../model/container-keys.ts');
   const [key] = keysNeedingNetwork(options);
   if (key !== undefined) throw new NethooksError(`${key}: the container is on no network of ours`);
 }

@@ -24,9 +24,9 @@ import {
 import type { FileStep, Step } from '../../model/step.ts';
 import { containerFiles } from './container-files.ts';
 import type { Driver, DriverTable, LinkPlan, LinkRequest } from './driver.ts';
-import type { AttachmentFacts } from './facts.ts';
+import type { BridgeQuestion, FileFacts, LinkFacts } from './facts.ts';
 import { dhcpHost, domainsOf, hostsFile, linkedNames, namesFile, ownNames, reservationFile } from './names.ts';
-import type { AttachmentSpec, InterfaceSpec, LinkSpec, Placed } from './spec.ts';
+import type { AttachmentSpec, Placed } from './spec.ts';
 import { macFor, macOf } from './wiring.ts';
 
 /** What the attachment got from the store, and what it links to. */
@@ -87,7 +87,7 @@ export function planLinks(
   drivers: DriverTable,
   spec: AttachmentSpec,
   all: readonly Placed[],
-  facts: AttachmentFacts,
+  facts: LinkFacts,
   { made = false } = {},
 ): Step[] {
   const placed = all.filter((one) => !one.spec.untouched);
@@ -119,7 +119,7 @@ function linkPlan(
   spec: AttachmentSpec,
   placed: Placed,
   index: number,
-  facts: AttachmentFacts,
+  facts: LinkFacts,
 ): LinkPlan {
   const { link } = placed.spec;
   const driver: Driver = drivers[link.driver] as Driver;
@@ -131,19 +131,19 @@ function linkPlan(
 }
 
 /** Packets go from one interface to another, as the stock plugins bridge and ptp see to it. */
-function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwarding }: AttachmentFacts): Step[] {
+function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwarding }: LinkFacts): Step[] {
   const addresses = placed.flatMap(({ ips }, index) =>
     plans[index]?.forwards ? ips.map(({ address }) => address) : [],
   );
-  const step = (needed: boolean, key: string, before: string): Step[] =>
+  const step = (needed: boolean, key: string, before = ''): Step[] =>
     needed && before !== '1' ? [{ kind: 'sysctl', key, before, value: '1', shared: true }] : [];
   return [
     ...step(
       addresses.some((address) => !isV6(address)),
       'net/ipv4/ip_forward',
-      forwarding.ipv4,
+      forwarding?.ipv4,
     ),
-    ...step(addresses.some(isV6), 'net/ipv6/conf/all/forwarding', forwarding.ipv6),
+    ...step(addresses.some(isV6), 'net/ipv6/conf/all/forwarding', forwarding?.ipv6),
   ];
 }
 
@@ -151,7 +151,7 @@ function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwardi
 export function planAttachment(
   spec: AttachmentSpec,
   taken: Taken,
-  facts: AttachmentFacts,
+  facts: LinkFacts & FileFacts,
   by: ProcessId,
   setup: string,
 ): AttachmentPlan {
@@ -213,7 +213,7 @@ export function planContainerFiles(
   { files, ...spec }: Pick<AttachmentSpec, 'files' | 'owner'>,
   { links }: Pick<Taken, 'links'>,
   interfaces: readonly Interface[],
-  facts: AttachmentFacts,
+  facts: FileFacts,
 ): { steps: Step[]; warnings: string[] } {
   if (files === null) return { steps: [], warnings: [] };
   const address = interfaces[0] ? ipv4Of(interfaces[0]) : null;
@@ -230,7 +230,7 @@ export function planContainerFiles(
 }
 
 /** The files that dnsmasq reads, where they differ. DHCP knows LXC's containers; what CNI made has no client inside. */
-export function planNames(record: AttachmentRecord, granted: Taken['granted'], facts: AttachmentFacts): Step[] {
+export function planNames(record: AttachmentRecord, granted: Taken['granted'], facts: FileFacts): Step[] {
   const { owner, interfaces, names } = record;
   const write = (path: string, text: string): FileStep[] => {
     const before = facts.files[path] ?? null;
@@ -279,9 +279,9 @@ function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, int
 }
 
 /** @throws NethooksError when a bridge does not send what it passes on through the rules that keep containers apart */
-function requireFiltering({ isolated }: Policy, { bridges }: AttachmentFacts): void {
+function requireFiltering({ isolated }: Policy, { bridges }: Pick<LinkFacts, 'bridges'>): void {
   const open = isolated.find((network) => {
-    const filters = bridges[network]?.filtersBridged;
+    const filters = bridges[network]?.rules?.filtersBridged;
     return !filters?.ipv4 || !filters.ipv6;
   });
   if (open !== undefined)
@@ -301,7 +301,7 @@ function requireFiltering({ isolated }: Policy, { bridges }: AttachmentFacts): v
 export function planPolicy(
   before: Policy | null,
   after: Policy | null,
-  facts: AttachmentFacts,
+  facts: Pick<LinkFacts, 'bridges'>,
   setup: string,
   alone: readonly Cidr[] = [],
 ): Step[] {
@@ -333,9 +333,9 @@ function needsConntrack(before: Policy | null, after: Policy | null): boolean {
 }
 
 /** What publishing needs of the bridge, beside rules (plan/host/publishing.ts). */
-function planBridge(policy: Policy, { bridges }: AttachmentFacts): Step[] {
+function planBridge(policy: Policy, { bridges }: Pick<LinkFacts, 'bridges'>): Step[] {
   const { network, publish, port } = policy;
-  const bridge = network === null ? null : bridges[network];
+  const bridge = network === null ? null : bridges[network]?.rules;
   if (network === null || !bridge || publish.length === 0) return [];
   const localnet: Step[] =
     needsLocalnet(policy) && !bridge.localnet
@@ -349,9 +349,15 @@ function planBridge(policy: Policy, { bridges }: AttachmentFacts): Step[] {
   return [...localnet, ...hairpin];
 }
 
-/** Bridges that a plan of it asks about: those that it joins, and those of its networks. */
-export const bridgesOf = (specs: readonly InterfaceSpec[]): string[] => [
-  ...new Set(specs.flatMap(({ link, network }) => [...bridgeOf(link), ...(network ? [network.name] : [])])),
-];
-
-const bridgeOf = (link: LinkSpec): string[] => (link.driver === 'bridge' ? [link.bridge] : []);
+/** The bridges that a plan of it asks about: those that it joins, and those of its networks where rules go with it. */
+export function bridgesOf({ interfaces, publish }: AttachmentSpec): BridgeQuestion[] {
+  const joined = interfaces.flatMap(({ link }) => (link.driver === 'bridge' ? [link] : []));
+  const networks = interfaces.flatMap(({ network }) =>
+    network && (publish.length > 0 || !network.icc) ? network.name : [],
+  );
+  return [...new Set([...joined.map(({ bridge }) => bridge), ...networks])].map((name) => ({
+    name,
+    addresses: joined.some(({ bridge, ensure }) => bridge === name && ensure !== null),
+    rules: networks.includes(name),
+  }));
+}

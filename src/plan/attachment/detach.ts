@@ -5,7 +5,7 @@ import type { Policy } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { planPolicy } from './attach.ts';
 import type { DriverTable } from './driver.ts';
-import type { AttachmentFacts } from './facts.ts';
+import type { FileFacts } from './facts.ts';
 import { domainsOf, namesFile, reservationFile } from './names.ts';
 
 /** What of a record is to go. */
@@ -25,7 +25,7 @@ export interface Leaving {
 export function planDetach(
   drivers: DriverTable,
   { record, masquerade, alone, forGood, domains }: Leaving,
-  facts: AttachmentFacts,
+  facts: FileFacts,
 ): Step[] {
   const { owner, interfaces, policy, files = [] } = record;
   const remove = (path: string): Step[] =>
@@ -47,7 +47,9 @@ export function planDetach(
     ...reservations,
     ...files.flatMap(remove),
     ...(reload ? networks.map((network): Step => ({ kind: 'reload-dnsmasq', network })) : []),
-    ...planPolicy(policy && { ...policy, masquerade }, null, facts, '', alone).filter((step) => !isNothing(step)),
+    ...planPolicy(policy && { ...policy, masquerade }, null, { bridges: {} }, '', alone).filter(
+      (step) => !isNothing(step),
+    ),
     ...interfaces.flatMap((one) => removeInterface(drivers, one)),
   ];
 }
