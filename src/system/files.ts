@@ -31,12 +31,20 @@ export function readText(path: string): string | null {
  * @param mode of the new file; default: the mode of the file it replaces, else 0644
  */
 export function writeAtomically(path: string, text: string, mode?: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.nethooks`);
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.${process.pid}.nethooks`);
   const wanted = mode ?? currentMode(path) ?? 0o644;
+  const write = (): void => writeFileSync(temporary, text, { mode: wanted });
   try {
-    writeFileSync(temporary, text, { mode: wanted });
-    chmodSync(temporary, wanted); // the umask of a hook's caller must not hide the file from dnsmasq
+    try {
+      write();
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      mkdirSync(directory, { recursive: true, mode: 0o755 });
+      write();
+    }
+    // Our umask (main.ts) masks these: dnsmasq reads what we write, groups do not write it.
+    if ((wanted & 0o022) !== 0) chmodSync(temporary, wanted);
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });

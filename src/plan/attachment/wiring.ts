@@ -183,12 +183,8 @@ export interface AnchoredWiring {
  * second set of routes hangs on nexthop objects (ip-nexthop(8)), which outlive addresses and go when the link goes.
  */
 export function anchoredCommands({ ifname, ip, mac, mtu, dhcp, index }: AnchoredWiring): string[] {
-  const device = [
-    ...(mac === null ? [] : [`link set dev ${ifname} address ${mac}`]),
-    // Inside only: the bridge would take on the smallest MTU of its ports.
-    ...(mtu === null ? [] : [`link set dev ${ifname} mtu ${mtu}`]),
-    `link set dev ${ifname} up`,
-  ];
+  // The MTU inside only: the bridge would take on the smallest of its ports.
+  const device = [`link set dev ${ifname}${mac === null ? '' : ` address ${mac}`}${mtuWords(mtu)} up`];
   if (dhcp || ip === null) return device;
   const link = NEXTHOP_BASE + 2 * index;
   const source = bare(ip.address);
