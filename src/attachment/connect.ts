@@ -1,6 +1,6 @@
 /**
  * Connects a network namespace: the one way in for LXC, CNI and `nethooks attach`. The intent is recorded before the first effect, the
- * attachment after the last, so that whatever is cut short is found again (gc.ts).
+ * attachment after the last, so that whatever is cut short is found again (gc.ts). What a plain start does not need is loaded by import().
  */
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -26,8 +26,6 @@ import {
 } from '../plan/attachment/attach.ts';
 import type { LinkFacts } from '../plan/attachment/facts.ts';
 import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
-import { tableScript } from '../plan/host/firewall.ts';
-import { readHostRecord } from '../store/host-record.ts';
 import {
   isAlive,
   readKeptIfThere,
@@ -39,10 +37,9 @@ import {
   writeRecord,
 } from '../store/records.ts';
 import { type Applying, type Outputs, pairedWith, Transaction } from '../system/apply.ts';
-import { detach, type GiveElsewhere } from './detach.ts';
+import type { GiveElsewhere } from './detach.ts';
 import { fileFacts, linkFacts } from './facts.ts';
-import { releaseFormer } from './forget.ts';
-import { placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
+import { giveFormer, placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
 import { thisProcess } from './this-process.ts';
 
 /** Addresses that another program gives. */
@@ -101,6 +98,7 @@ async function clearFormer(how: Applying, spec: AttachmentSpec, id: string, give
       throw new NethooksError(`the container already has an interface ${first.ifname}: File exists`);
   }
   const giveElsewhere = give?.(how, former);
+  const { detach } = await import('./detach.ts');
   await detach(how, former, { ...(giveElsewhere && { giveElsewhere }) });
 }
 
@@ -123,6 +121,15 @@ function withHints({ interfaces }: AttachmentSpec, kept: KeptRecord | null): Att
     // An intent of a start that was cut short names none: then it may hold one all the same.
     return { ...one, addressing: { ...addressing, hints, search: kept.interfaces.length === 0 } };
   });
+}
+
+/** What makes the table, where an attachment is the first that needs it. */
+async function tableSetup(): Promise<string> {
+  const [{ tableScript }, { readHostRecord }] = await Promise.all([
+    import('../plan/host/firewall.ts'),
+    import('../store/host-record.ts'),
+  ]);
+  return tableScript(readHostRecord().networks);
 }
 
 interface Making {
@@ -174,7 +181,7 @@ async function make(
     const published = await takePorts(transaction, spec, kept?.publish ?? [], retry, isOwn);
     const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
     const taken: Taken = { placed, published, links, granted };
-    const setup = spec.masquerade ? tableScript(readHostRecord().networks) : '';
+    const setup = spec.masquerade ? await tableSetup() : '';
     const files = fileFacts(owner, interfaces, spec.files, kept?.written);
     for (const { path } of spec.hostFiles ?? []) files.files[path] = null;
     const plan = planAttachment(spec, taken, { ...facts, ...files }, by, setup);
@@ -203,7 +210,7 @@ function complete(
   const record: AttachmentRecord = { ...planned, policy, state: 'attached' };
   writeRecord(record);
   keep(record, outputs.written ?? before?.written, placeOf(spec));
-  if (before && spec.owner.kind === 'lxc') releaseFormer(spec.owner.name, before.interfaces, record.interfaces);
+  if (before && spec.owner.kind === 'lxc') giveFormer(spec.owner.name, before.interfaces, record.interfaces);
   return record;
 }
 

@@ -14,15 +14,15 @@ import {
 import type { LinkOption } from '../model/container-options.ts';
 import type { Link, Published } from '../model/policy.ts';
 import { linkTo, type Place } from '../plan/attachment/link.ts';
-import { domainsOf } from '../plan/attachment/names.ts';
+import { domainsOf, reservationFile } from '../plan/attachment/names.ts';
 import type { AddressSet, AttachmentSpec, InterfaceSpec, Placed } from '../plan/attachment/spec.ts';
 import { withDefaultRoutes } from '../plan/attachment/wiring.ts';
 import { Exhausted, releaseAddress, reserveAddress } from '../store/addresses.ts';
 import { forgetParent, watchChild } from '../store/links.ts';
-import { releasePorts, reservePorts } from '../store/ports.ts';
 import { readContainer, readKept } from '../store/records.ts';
 import { entriesOf, give, take } from '../store/register.ts';
 import type { Transaction } from '../system/apply.ts';
+import { removeFile } from '../system/files.ts';
 
 type Log = (line: string) => void;
 
@@ -87,6 +87,19 @@ function giveFrom(store: AddressStore, id: string, ifname: string, addresses: re
   for (const address of addresses) releaseAddress(store, { id, ifname }, bare(address), { search: false });
 }
 
+/** Gives back what a container held at its last start and holds no more: it is on another network now, or that has another subnet. */
+export function giveFormer(container: string, before: readonly Interface[], now: readonly Interface[]): void {
+  const owner = { kind: 'lxc' as const, name: container };
+  for (const old of before) {
+    const same = now.find(({ network, ifname }) => network === old.network && ifname === old.ifname);
+    if (!same && old.network !== null) removeFile(reservationFile(old.network, owner, old.ifname));
+    const kept = same?.addresses.map(bare) ?? [];
+    for (const address of old.addresses.map(bare))
+      if (old.store && !kept.includes(address))
+        releaseAddress(old.store, { id: holderIdOf(owner), ifname: old.ifname }, address, { search: false });
+  }
+}
+
 /**
  * Reserves the host ports that it publishes.
  * @param isOwn whether a process holds a busy port for this very container
@@ -99,6 +112,8 @@ export async function takePorts(
   retry: Retry,
   isOwn?: (pid: number) => boolean,
 ): Promise<Published[]> {
+  if (spec.publish.length === 0) return [];
+  const { releasePorts, reservePorts } = await import('../store/ports.ts');
   const id = attachmentId(spec.owner);
   const { published, fresh } = await retrying(retry, () =>
     reservePorts(id, spec.publish, spec.publishPorts, { remembered, ...(isOwn && { isOwn }) }),

@@ -2,26 +2,11 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
-import {
-  type ConnectionsStep,
-  type DnsmasqStep,
-  describe,
-  type FileStep,
-  type HairpinStep,
-  type IpStep,
-  type Rule,
-  type RulesStep,
-  type Step,
-} from '../model/step.ts';
-import { writeContainerFiles } from './container-files.ts';
-import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
+import type { ConnectionsStep, ContainerFilesStep, FileStep, HairpinStep, IpStep, Step } from '../model/step.ts';
 import { changeElements } from './elements.ts';
-import { type Exec, type ExecResult, failure, must } from './exec.ts';
+import { type Exec, type ExecResult, failure } from './exec.ts';
 import { readText, removeFile, writeAtomically } from './files.ts';
 import { type Ip, ipInside, ipOnHost } from './ip.ts';
-import { changeDirectory, keepCopy, placeFile } from './place.ts';
-import { applyResolver } from './resolver.ts';
-import { applyUnits } from './systemd.ts';
 
 /** What carrying out needs to know beside the steps. */
 export interface Applying {
@@ -116,7 +101,10 @@ export class Transaction {
    */
   async run(steps: Step[], rest?: () => Promise<Step[]>): Promise<Outputs> {
     const { begun, failures, outputs, refusal } = await carryOut(this.how, steps, { stop: true, rest });
-    this.undo.push(() => takeAllBack(this.how, begun, failures, outputs));
+    this.undo.push(async () => {
+      const { takeAllBack } = await import('./undo.ts');
+      await takeAllBack(this.how, begun, failures, outputs);
+    });
     if (failures.size === 0 && refusal === undefined) return outputs;
     await this.rollback();
     throwFirst(failures);
@@ -126,6 +114,15 @@ export class Transaction {
   /** Takes everything back, the last first. Never fails. */
   async rollback(): Promise<void> {
     for (const back of this.undo.splice(0).reverse()) await back();
+  }
+}
+
+/** What goes wrong while things are taken back keeps nothing else from it. */
+export async function attempt(how: Applying, what: string, back: () => unknown): Promise<void> {
+  try {
+    await back();
+  } catch (error) {
+    how.log(`not taken back: ${what}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -184,148 +181,77 @@ function throwFirst(failures: ReadonlyMap<Step, unknown>): void {
     : new NethooksError(cause instanceof Error ? cause.message : String(cause), 1, { cause });
 }
 
-/**
- * @param begun the last step first
- * @param failed they may have done half of their work, or nothing, so that they cannot be taken back is no news
- */
-async function takeAllBack(
-  how: Applying,
-  begun: Step[],
-  failed: ReadonlyMap<Step, unknown>,
-  outputs: Outputs,
-): Promise<void> {
-  for (const step of begun) {
-    const failure = failed.get(step);
-    if (step.kind === 'ip' && step.makes && failure instanceof IpError && failure.line === 1) continue;
-    await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step, outputs);
-  }
-  for (const step of begun) {
-    // Daemons that ran before and were to be restarted, with the configuration files that are back by now.
-    if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' }, outputs);
-  }
-}
-
 /** Carries out a step. What waits for no program and no daemon is done when this returns. */
-function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | undefined {
+export function begin(how: Applying, step: Step, outputs: Outputs): Promise<void> | undefined {
   switch (step.kind) {
     case 'ip':
       return changeLinks(how, step, outputs);
     case 'elements':
       return changeElements(how.exec, step);
-    case 'nft':
-      return program(how.exec, ['nft', '-f', '-'], step.script);
-    case 'rules':
-      return changeRules(how.exec, step);
-    case 'dnsmasq':
-      return daemon(how, step);
     case 'connections':
       return endConnections(how, step);
-    default:
-      apply(how, step, outputs);
-      return undefined;
-  }
-}
-
-/** Carries out a step that needs no program of its own. */
-function apply({ exec, log }: Applying, step: Step, outputs: Outputs): void {
-  switch (step.kind) {
     case 'hairpin':
       setHairpin(step, outputs);
-      break;
+      return undefined;
     case 'container-files':
-      outputs.written = writeContainerFiles(exec, log, step);
-      break;
-    case 'reload-dnsmasq':
-      reloadDnsmasq(step.network);
-      break;
+      return changeContainerFiles(how, step, outputs);
     case 'sysctl':
       writeFileSync(`/proc/sys/${step.key}`, step.value);
-      break;
-    case 'bridge-netfilter':
-      loadBridgeNetfilter(exec);
-      break;
+      return undefined;
     case 'file':
-      changeFile(exec, step);
-      break;
-    case 'directory':
-      changeDirectory(step);
-      break;
-    case 'unit':
-      applyUnits(exec, step);
-      break;
-    case 'resolver':
-      applyResolver(exec, step);
+      return changeFile(how, step);
+    default:
+      return onHost(how, step);
   }
 }
 
-function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void {
-  if (backup !== undefined) keepCopy(exec, path, backup);
+/** Most are small texts; what is copied, kept or has a mode is of an installation. */
+function changeFile(how: Applying, step: FileStep): Promise<void> | undefined {
+  const { path, content, mode, backup } = step;
+  if (backup !== undefined || mode !== undefined || (content !== null && typeof content !== 'string'))
+    return onHost(how, step);
   if (content === null) removeFile(path);
-  else if (typeof content === 'string' && mode === undefined) writeAtomically(path, content);
-  else placeFile(exec, path, content, mode);
+  else writeAtomically(path, content);
+  return undefined;
+}
+
+/** Steps of the host and of an installation. */
+export type HostStep = Extract<
+  Step,
+  {
+    kind:
+      | 'nft'
+      | 'rules'
+      | 'dnsmasq'
+      | 'reload-dnsmasq'
+      | 'bridge-netfilter'
+      | 'file'
+      | 'directory'
+      | 'unit'
+      | 'resolver';
+  }
+>;
+
+/** What no start needs, as a rule: a hook does not load it. */
+async function onHost(how: Applying, step: HostStep): Promise<void> {
+  const { carryOutOnHost } = await import('./apply-host.ts');
+  await carryOutOnHost(how, step);
+}
+
+/** Loaded while `ip` works. */
+async function changeContainerFiles(
+  { exec, log }: Applying,
+  step: ContainerFilesStep,
+  outputs: Outputs,
+): Promise<void> {
+  const { writeContainerFiles } = await import('./container-files.ts');
+  outputs.written = writeContainerFiles(exec, log, step);
 }
 
 /** Loaded only where there are rules. */
 async function endConnections({ exec, log }: Applying, { before, after }: ConnectionsStep): Promise<void> {
   const { forgetConnections } = await import('./connections.ts');
   forgetConnections(exec, before, after, log);
-}
-
-async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {
-  if (step.action !== 'start') await stopDnsmasq(exec, step.network);
-  if (step.action !== 'stop') await startDnsmasq(exec, step, wait);
-}
-
-async function takeBack(how: Applying, step: Step, outputs: Outputs): Promise<void> {
-  await attempt(how, describe(step)[0] ?? step.kind, () => {
-    // Half of the step may never have been done: what cannot be undone must not keep the rest from it (ip(8), -force).
-    if (step.kind === 'ip') return batch(how, { ...step, commands: step.undo }, ['-force']);
-    const inverse = invert(step, outputs);
-    return inverse && begin(how, inverse, outputs);
-  });
-}
-
-async function attempt(how: Applying, what: string, back: () => unknown): Promise<void> {
-  try {
-    await back();
-  } catch (error) {
-    how.log(`not taken back: ${what}: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-/** The step that undoes a step; null where there is nothing to undo. Those of ip(8) carry their own. */
-function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
-  switch (step.kind) {
-    case 'elements':
-      return { ...step, remove: step.add, add: step.remove, guard: [], setup: null };
-    case 'container-files':
-      return { ...step, files: { resolvConf: null, hosts: [], hostname: null }, before: outputs.written };
-    case 'connections':
-    case 'hairpin':
-    case 'reload-dnsmasq':
-      return null;
-    case 'sysctl':
-      return step.shared ? null : { ...step, value: step.before, before: step.value };
-    case 'nft':
-      return { ...step, script: step.undo, undo: step.script };
-    case 'bridge-netfilter':
-      return null;
-    case 'rules':
-      if (step.action !== 'delete') return { ...step, action: 'delete' };
-      // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
-      return { ...step, action: 'insert', rules: [...step.rules].reverse() };
-    case 'file':
-      return step.shared ? null : invertFile(step);
-    case 'directory':
-      return { ...step, action: step.action === 'make' ? 'remove' : 'make' };
-    case 'unit':
-      return { ...step, action: UNIT_INVERSE[step.action] };
-    case 'dnsmasq':
-      // After a restart: stopped here, started again when its old configuration is back.
-      return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
-    case 'resolver':
-      return { ...step, action: step.action === 'set' ? 'clear' : 'set' };
-  }
 }
 
 /** Gives an `ip` its lines: one that waits for them where there is one, and each but once. */
@@ -363,7 +289,7 @@ const onlyMissing = (stderr: string): boolean =>
   stderr.split('\n').every((line) => /^(Cannot find device|Command failed|$)/.test(line));
 
 /** @returns what it printed */
-async function batch({ exec, namespace }: Applying, step: IpStep, given: string[] = []): Promise<string> {
+export async function batch({ exec, namespace }: Applying, step: IpStep, given: string[] = []): Promise<string> {
   if (step.commands.length === 0) return '';
   const options = step.lenient ? ['-force', ...given] : given;
   const input = `${step.commands.join('\n')}\n`;
@@ -375,39 +301,6 @@ async function batch({ exec, namespace }: Applying, step: IpStep, given: string[
   const missing = step.lenient === true && onlyMissing(result.stderr);
   if (result.code !== 0 && !missing) throw new IpError(step, result, options);
   return step.where === 'namespace' ? result.stdout : '';
-}
-
-/** A file whose text is not in the step comes back from its backup, or goes if there was none. */
-export function invertFile({ path, before, content, backup }: FileStep): FileStep {
-  const text = typeof content === 'object' ? null : content;
-  return {
-    kind: 'file',
-    path,
-    before: text,
-    content: backup === undefined ? before : { from: backup, exact: true },
-  };
-}
-
-/** What cannot be undone is followed by something that does no harm. */
-const UNIT_INVERSE = {
-  reload: 'reload',
-  enable: 'disable',
-  disable: 'enable',
-  start: 'reload',
-  forget: 'reload',
-} as const;
-
-/** A program that must succeed. */
-async function program(exec: Exec, [command = '', ...args]: string[], input: string): Promise<void> {
-  const result = await exec.start(command, args, { input });
-  if (result.code !== 0) throw new NethooksError(failure(command, args, result));
-}
-
-/** The module comes switched on for every bridge of the host, which would change other people's: off again at once. */
-function loadBridgeNetfilter(exec: Exec): void {
-  must(exec, 'modprobe', ['br_netfilter']);
-  for (const family of ['iptables', 'ip6tables', 'arptables'])
-    writeFileSync(`/proc/sys/net/bridge/bridge-nf-call-${family}`, '0');
 }
 
 function setHairpin({ bridge, port }: HairpinStep, { inside }: Outputs): void {
@@ -422,20 +315,3 @@ function setHairpin({ bridge, port }: HairpinStep, { inside }: Outputs): void {
 
 /** ifindex of the host's interface that the first one in `ip link show` is paired with (`eth0@if12`); null when it shows none. */
 export const pairedWith = (shown: string): number | null => Number(/@if(\d+):/.exec(shown)?.[1] ?? Number.NaN) || null;
-
-async function changeRules(exec: Exec, step: RulesStep): Promise<void> {
-  if (step.rules.length > 0) await program(exec, ['iptables-restore', '--noflush', '--wait'], rules(step));
-  // `add` first: iptables of the old kind has no such table.
-  const gone = 'add table ip mangle\ndelete table ip mangle\n';
-  if (step.mangle && step.action === 'delete') await program(exec, ['nft', '-f', '-'], gone);
-}
-
-/** All rules in one transaction per table (iptables-restore(8)). */
-function rules({ action, rules }: RulesStep): string {
-  const flag = { insert: '-I', append: '-A', delete: '-D' }[action];
-  const section = (table: Rule['table']): string[] => {
-    const lines = rules.filter((rule) => rule.table === table).map(({ chain, match }) => `${flag} ${chain} ${match}`);
-    return lines.length > 0 ? [`*${table}`, ...lines, 'COMMIT'] : [];
-  };
-  return [...section('mangle'), ...section('filter'), ''].join('\n');
-}

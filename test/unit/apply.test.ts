@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DirectoryStep, FileStep, Step } from '../../src/model/step.ts';
 import { applySteps, applyUntilFailure } from '../../src/system/apply.ts';
 import { type Exec, execUntil } from '../../src/system/exec.ts';
@@ -65,6 +65,9 @@ function exec(takes: Record<string, number>, failing: string[] = []): Exec {
 
 const applying = (with_: Exec, steps: Step[]) =>
   applySteps({ exec: with_, log: (line) => events.push(line), wait: true }, steps);
+
+// Loaded with the first step that needs it, which takes vitest longer than the steps here take.
+beforeAll(() => import('../../src/system/apply-host.ts'));
 
 describe.each([
   ['dnsmasq', false],

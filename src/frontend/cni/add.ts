@@ -1,7 +1,6 @@
 /** ADD: an interface in the container, its addresses and routes, masquerading, names, ports. */
 import { closeSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
-import { detach } from '../../attachment/detach.ts';
 import type { Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import { linkFault } from '../../plan/attachment/driver.ts';
@@ -13,7 +12,6 @@ import { readRoutes } from '../../system/routes.ts';
 import { sweepOnce } from '../sweep.ts';
 import type { Conf } from './conf.ts';
 import { isConmonOf } from './conmon.ts';
-import { completeDhcp } from './dhcp.ts';
 import { askPlugin, giveElsewhere } from './elsewhere.ts';
 import { CniError, CODE } from './error.ts';
 import { dnsFrom, type Ipam, ipamOf, ipamOfNetwork } from './ipam.ts';
@@ -89,6 +87,7 @@ async function connectContainer(how: Applying, request: Request, conf: Conf, own
   });
   const result = record.result as Result;
   if (asked?.afterLink !== true || how.namespace === undefined) return result;
+  const { completeDhcp } = await import('./dhcp.ts');
   try {
     const given = { ...result, dns: asked.result.dns };
     const complete = await completeDhcp(how, how.namespace.fd, request.ifname, given);
@@ -97,6 +96,7 @@ async function connectContainer(how: Applying, request: Request, conf: Conf, own
     return answer;
   } catch (error) {
     const give = giveElsewhere(how, record);
+    const { detach } = await import('../../attachment/detach.ts');
     await detach(how, record, give ? { giveElsewhere: give } : {});
     throw error;
   }

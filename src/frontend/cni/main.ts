@@ -3,17 +3,12 @@ import { readSync, writeSync } from 'node:fs';
 import { NethooksError } from '../../errors.ts';
 import { execUntil } from '../../system/exec.ts';
 import { logHook } from '../../system/log.ts';
-import { add, type CniContext } from './add.ts';
-import { addNames, removeChained } from './chained.ts';
-import { check } from './check.ts';
+import type { CniContext } from './add.ts';
 import { kindIfClear, parseConf } from './conf.ts';
-import { del } from './del.ts';
 import { CniError, CODE, renderError } from './error.ts';
-import { gc } from './gc.ts';
 import { enter } from './namespace.ts';
 import { guessVersion, parseCommand, parseRequest, type Request } from './request.ts';
 import { type Result, renderResult } from './result.ts';
-import { status } from './status.ts';
 import { versionReport } from './versions.ts';
 
 /** ms for all programs of one call together; DHCP alone may take half a minute. */
@@ -53,12 +48,13 @@ export async function runCni(words: readonly string[]): Promise<number> {
   }
 }
 
+/** Each command loads what it needs alone. */
 async function perform(context: CniContext, request: Request): Promise<Result | null> {
   const chained = kindIfClear(request.conf) === 'dns';
   // With what ADD left behind, DEL needs no configuration that still makes sense.
   if (request.command === 'DEL') {
-    if (chained) await removeChained(context, request);
-    else await del(context, request);
+    if (chained) await (await import('./chained.ts')).removeChained(context, request);
+    else await (await import('./del.ts')).del(context, request);
     return null;
   }
   // What sets the namespace up loads while we find out how.
@@ -66,16 +62,16 @@ async function perform(context: CniContext, request: Request): Promise<Result | 
   const conf = parseConf(request.conf, request.args);
   switch (request.command) {
     case 'ADD':
-      if (entered) return add(context, request, conf, entered);
-      return addNames(context, request, conf);
+      if (entered) return (await import('./add.ts')).add(context, request, conf, entered);
+      return (await import('./chained.ts')).addNames(context, request, conf);
     case 'CHECK':
-      await check(context, request, conf);
+      await (await import('./check.ts')).check(context, request, conf);
       return null;
     case 'GC':
-      await gc(context, request, conf);
+      await (await import('./gc.ts')).gc(context, request, conf);
       return null;
     case 'STATUS':
-      status(context, request, conf);
+      (await import('./status.ts')).status(context, request, conf);
       return null;
     default:
       return null;

@@ -2,29 +2,26 @@
 import { NethooksError } from '../../errors.ts';
 import { type Exec, execUntil, execWithin } from '../../system/exec.ts';
 import { logHook } from '../../system/log.ts';
-import { run as destroy } from '../lxc/destroy.ts';
-import { run as postStop } from '../lxc/post-stop.ts';
-import { run as startHost } from '../lxc/start-host.ts';
 import type { HookContext } from './context.ts';
 
 /** ms that the programs of an interface's hook may take in all: its shim ends it after 5 s. */
 const LIMIT_MS = 4500;
 
 interface Hook {
-  run: (context: HookContext) => Promise<void>;
+  /** Each loads what it needs alone. */
+  load: () => Promise<{ run: (context: HookContext) => Promise<void> }>;
   /** Whether a failure may stop the caller: ifupdown would skip later hooks, and a container must stop even so. */
   refuses: boolean;
 }
 
 const HOOKS: Record<string, Hook> = {
-  'start-host': { run: startHost, refuses: true },
-  'post-stop': { run: postStop, refuses: false },
-  destroy: { run: destroy, refuses: false },
-  clone: { run: destroy, refuses: false },
-  // No container waits for these, and none should load them.
-  'if-up': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
-  'if-post-down': { run: async (context) => (await import('./ifupdown.ts')).run(context), refuses: false },
-  dhclient: { run: async (context) => (await import('./dhclient.ts')).run(context), refuses: false },
+  'start-host': { load: () => import('../lxc/start-host.ts'), refuses: true },
+  'post-stop': { load: () => import('../lxc/post-stop.ts'), refuses: false },
+  destroy: { load: () => import('../lxc/destroy.ts'), refuses: false },
+  clone: { load: () => import('../lxc/destroy.ts'), refuses: false },
+  'if-up': { load: () => import('./ifupdown.ts'), refuses: false },
+  'if-post-down': { load: () => import('./ifupdown.ts'), refuses: false },
+  dhclient: { load: () => import('./dhclient.ts'), refuses: false },
 };
 
 /** Runs a hook; its exit status. What goes wrong is one line on standard error, for the caller's log, and one in ours. */
@@ -38,7 +35,8 @@ export async function runHook(event: string, words: string[]): Promise<number> {
   const title = `${event} ${subject}`.trim();
   const log = (line: string): void => logHook(title, line);
   try {
-    await hook.run({ words, env: process.env, exec: limited(), log, wait: false });
+    const { run } = await hook.load();
+    await run({ words, env: process.env, exec: limited(), log, wait: false });
     return 0;
   } catch (error) {
     const message =

@@ -4,11 +4,11 @@
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { NethooksError } from '../../errors.ts';
+import type { Applying } from '../../system/apply.ts';
 import { isMissing } from '../../system/files.ts';
 import { ipInside } from '../../system/ip.ts';
 import type { HookContext } from '../hooks/context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
-import { start } from './start.ts';
 
 export async function run({ words, env, exec, log }: HookContext): Promise<void> {
   const event = parseLxcEvent(words, env);
@@ -17,9 +17,11 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
   const { pid } = event;
   const fd = pid === null ? null : openNamespace(pid);
   try {
-    const how = { exec, log, wait: false };
-    // What sets the interface up loads while we find out how.
-    await start(fd === null ? how : { ...how, namespace: { fd, host: null, inside: ipInside(exec, fd) } }, event);
+    const how: Applying = { exec, log, wait: false };
+    // What sets the interface up loads while we load, and find out how.
+    if (fd !== null) how.namespace = { fd, host: null, inside: ipInside(exec, fd) };
+    const { start } = await import('./start.ts');
+    await start(how, event);
   } finally {
     if (fd !== null) closeSync(fd);
   }

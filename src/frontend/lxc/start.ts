@@ -1,21 +1,19 @@
 /** A container of LXC's starts: what it is to have, from its configuration and its options. */
+import { existsSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
 import { fileFacts } from '../../attachment/facts.ts';
-import { writeLinkEnvironment } from '../../attachment/link-files.ts';
-import { refreshNames } from '../../attachment/reconfigure.ts';
-import { relinkParents } from '../../attachment/relink.ts';
 import { currentConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
+import { linkEnvironmentPath } from '../../model/paths.ts';
 import { containerFiles } from '../../plan/attachment/container-files.ts';
 import { noteAliases } from '../../store/aliases.ts';
 import { parentsOf } from '../../store/links.ts';
-import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
+import { readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
-import { bestEffort } from '../../system/container-files.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { sweepOnce } from '../sweep.ts';
@@ -54,12 +52,11 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   const spec = specOf(config, { name, pid, configFile, words, options, members });
   if (options.aliases.length > 0) noteAliases(name, spec.names);
   const record = await connect(how, spec, { sweep: () => sweepOnce(how) });
-  await bestEffortAsync(how, 'links', () => relinkParents(how, name, { gone: false }));
-  bestEffort(how.log, 'environment of links', () => {
-    if (writeLinkEnvironment(name, record.policy?.links ?? [], configFile))
-      how.log('the environment of its links has changed since it was read: it takes effect at the next start');
-  });
-  await refreshParents(how, config, name);
+  // Few containers link to others.
+  const links = record.policy?.links ?? [];
+  if (links.length === 0 && !existsSync(linkEnvironmentPath(name)) && parentsOf(name).length === 0) return;
+  const { afterStart } = await import('./links.ts');
+  await afterStart(how, config, { name, configFile, links });
 }
 
 /** A container without a network of ours whose files say something all the same. */
@@ -77,27 +74,6 @@ async function writeFilesOnly(
   for (const warning of warnings) how.log(warning);
   const outputs = await applySteps(how, [{ kind: 'container-files', name, pid, files: wanted, before: written }]);
   if (outputs.written) writeKeptFiles(name, outputs.written);
-}
-
-/** Tells the running containers that link to `child` where it is now. Costs nothing while nobody does. */
-export async function refreshParents(how: Applying, config: Config, child: string): Promise<void> {
-  for (const { parent } of parentsOf(child)) {
-    const record = readContainer(parent);
-    if (record?.state !== 'attached' || !record.life || !('pid' in record.life) || !isAlive(record)) continue;
-    const { configFile = null, words = [], life } = record;
-    const options = await containerOptions(parent, words, how.log);
-    const members = memberNics(readNics(configFile, config), config.networks, options.nics);
-    const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, members });
-    await refreshNames(how, record, spec);
-  }
-}
-
-async function bestEffortAsync({ log }: Applying, what: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    log(`${what}: ${error instanceof Error ? error.message : error}`);
-  }
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
