@@ -43,7 +43,7 @@ export function resolve(data: unknown): Resolved {
       message: 'no network; at least one [network.NAME] section with an address is needed',
     });
   const networks = sections.flatMap(([name, section]) => network(name, section, containers, faults) ?? []);
-  faults.push(...clashes(networks));
+  faults.push(...clashes(networks), ...unreachable(networks));
   return {
     host: {
       firewall: host.firewall,
@@ -106,6 +106,10 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     lease: values.lease,
     reserve,
     icc: values.icc,
+    routed: values.routed,
+    trusted: values.trusted,
+    reach: values.reach.includes('*') ? '*' : values.reach,
+    internal: values.internal,
     mtu: values.mtu,
     containers: overlay(nameDefaults(values.dns.servers, values), defaults),
   };
@@ -153,6 +157,21 @@ function rangeFault(range: AddressRange, subnet: string): string | undefined {
   if (toNumber(range.from) === first || toNumber(range.to) === last)
     return `${subnet}'s first and last address are no host's; ${allowed}`;
   return undefined;
+}
+
+/** Networks that others are to reach, and that are none. */
+function unreachable(networks: NetworkConfig[]): Fault[] {
+  const names = networks.map(({ name }) => name);
+  return networks.flatMap(({ name, reach }) =>
+    (reach === '*' ? [] : reach)
+      .filter((other) => other === name || !names.includes(other))
+      .map((other) => ({
+        section: `network.${name}`,
+        key: 'reach',
+        value: other,
+        message: `no other network; allowed: ${['*', ...names.filter((one) => one !== name)].join(', ')}`,
+      })),
+  );
 }
 
 function clashes(networks: NetworkConfig[]): Fault[] {

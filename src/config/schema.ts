@@ -89,5 +89,12 @@ export const networkSchema = v.strictObject({
   lease: v.optional(lease, '1h'),
   reserve: v.optional(range),
   icc: v.optional(boolean, true),
+  routed: v.optional(boolean, false),
+  trusted: v.optional(list(isInterfaceName, 'allowed: names of interfaces of up to 15 characters'), []),
+  reach: v.optional(
+    list((name) => name === '*' || isInterfaceName(name), 'allowed: *, or names of networks'),
+    [],
+  ),
+  internal: v.optional(boolean, false),
   mtu: v.optional(mtu, 'auto'),
 });

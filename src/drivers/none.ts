@@ -1,6 +1,7 @@
 /** An interface that somebody else made: LXC, or another plugin. It is addressed, and never removed. */
 
 import type { Driver } from '../plan/attachment/driver.ts';
+import type { Placed, PlacedIp } from '../plan/attachment/spec.ts';
 import { anchoredCommands, insideCommands } from '../plan/attachment/wiring.ts';
 
 export const none: Driver<{ driver: 'none' }> = {
@@ -12,7 +13,7 @@ export const none: Driver<{ driver: 'none' }> = {
     inside: placed.spec.anchored
       ? anchoredCommands({
           ifname: placed.spec.ifname,
-          ip: placed.ips[0] ?? null,
+          ip: withoutWayOut(placed) ?? null,
           mac: placed.spec.mac === null ? mac : null,
           mtu,
           dhcp: placed.spec.dhcp === true,
@@ -24,3 +25,8 @@ export const none: Driver<{ driver: 'none' }> = {
   }),
   takeDown: () => null,
 };
+
+/** A network that is internal has no gateway. */
+function withoutWayOut({ spec, ips: [first] }: Placed): PlacedIp | undefined {
+  return first && spec.network?.internal ? { address: first.address } : first;
+}

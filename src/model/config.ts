@@ -41,11 +41,22 @@ export interface NetworkConfig {
   reserve: AddressRange;
   /** Whether containers on it reach each other without a link (Docker's icc). */
   icc: boolean;
+  /** Whether whoever has a route to it reaches everything in it, although it is masqueraded; else only published ports. */
+  routed: boolean;
+  /** Interfaces behind which everybody reaches everything in it. */
+  trusted: string[];
+  /** Other networks of this host that its containers reach. */
+  reach: '*' | string[];
+  /** Whether its containers have no way out of this host, and no names from outside. */
+  internal: boolean;
   /** Bytes; `auto` follows the interface of the default route. */
   mtu: number | 'auto';
   /** What its containers get that say nothing themselves; goes before the host's. */
   containers: NameDefaults;
 }
+
+/** What a network is that says nothing about who reaches whom; records of earlier versions lack these. */
+export const CLOSED = { routed: false, trusted: [], reach: [], internal: false } satisfies Partial<NetworkConfig>;
 
 /** How a container asks for names, where it does not say so itself. An empty list says nothing. */
 export interface NameDefaults {

@@ -1,6 +1,6 @@
 /** What was applied to the host, as JSON under /run: gone at a reboot, as the kernel's state is. */
 
-import type { Config } from '../model/config.ts';
+import { CLOSED, type Config, type NetworkConfig } from '../model/config.ts';
 import { EMPTY_RECORD, type HostRecord } from '../model/host-record.ts';
 import { CONFIG_CACHE, HOST_RECORD } from '../model/paths.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
@@ -11,7 +11,7 @@ import { cacheShape, hostShape } from './shapes.ts';
 /** The record of what is applied; an empty one when nothing is. One that cannot be read is rebuilt. */
 export function readHostRecord(): HostRecord {
   const found = readJson<HostRecord>(HOST_RECORD, hostShape);
-  if (found.state === 'found') return { ...EMPTY_RECORD, ...found.value };
+  if (found.state === 'found') return { ...EMPTY_RECORD, ...found.value, networks: found.value.networks.map(complete) };
   if (found.state === 'missing') return EMPTY_RECORD;
   setAside(HOST_RECORD);
   logHook(
@@ -29,8 +29,10 @@ function rebuilt(): HostRecord {
   if (config.state !== 'found') return EMPTY_RECORD;
   const { host, networks } = config.value.config;
   const up = networks.filter(({ name }) => readText(`/sys/class/net/${name}/bridge/bridge_id`) !== null);
-  return { ...EMPTY_RECORD, host, networks: up };
+  return { ...EMPTY_RECORD, host, networks: up.map(complete) };
 }
+
+const complete = (network: NetworkConfig): NetworkConfig => ({ ...CLOSED, ...network });
 
 /** Remembers; a record without networks is no file. */
 export function writeHostRecord(record: HostRecord): void {

@@ -110,6 +110,10 @@ const PUBLISHED: Row[] = [
   ['host', '192.0.2.2:8082', 'refused'],
   ['mate', '10.0.0.1:8082', 'refused'],
   ['web', '10.0.0.1:8082', 'refused'],
+  // By their own addresses, which the internet has a route to: neither what is published nor anything else.
+  ['internet', '10.0.0.2:80', 'silence'],
+  ['internet', '10.0.0.2:81', 'silence'],
+  ['internet', '10.0.0.3:80', 'silence'],
   // Not at all.
   ['internet', '192.0.2.2:80', 'refused'],
   ['host', '192.0.2.2:80', 'refused'],
@@ -126,8 +130,8 @@ const between = (allowed: boolean): Row[] => [
   ['mate', '10.0.0.2:81', allowed ? '81 10.0.0.3' : 'silence'],
   ['web', '10.0.0.3:80', allowed ? '80 10.0.0.2' : 'silence'],
   ['web', '10.0.0.3:81', allowed ? '81 10.0.0.2' : 'silence'],
-  ['far', '10.0.0.2:80', allowed ? '80 10.1.0.2' : 'silence'],
-  ['web', '10.1.0.2:80', allowed ? '80 10.0.0.2' : 'silence'],
+  ['far', '10.0.0.2:80', 'silence'],
+  ['web', '10.1.0.2:80', 'silence'],
 ];
 
 async function expectRows(host: ThrowawayHost, rows: readonly Row[]): Promise<void> {
@@ -166,7 +170,7 @@ describeLab('ports and links, by real traffic', () => {
       await expectRows(host, PUBLISHED);
     });
 
-    it('containers reach each other by address only with icc', async () => {
+    it('containers reach each other by address only with icc, and never those of another network', async () => {
       await expectRows(host, between(icc));
     });
 
@@ -209,9 +213,9 @@ describeLab('ports and links, by real traffic', () => {
         ['mate', '10.0.0.2:81', icc ? '81 10.0.0.3' : 'silence'],
         ['web', '10.0.0.3:80', icc ? '80 10.0.0.2' : 'silence'],
         ['far', '10.0.0.2:80', '80 10.1.0.2'],
-        ['far', '10.0.0.2:81', icc ? '81 10.1.0.2' : 'silence'],
-        ['web', '10.1.0.2:80', icc ? '80 10.0.0.2' : 'silence'],
-        ['far', '10.0.0.3:80', icc ? '80 10.1.0.2' : 'silence'],
+        ['far', '10.0.0.2:81', 'silence'],
+        ['web', '10.1.0.2:80', 'silence'],
+        ['far', '10.0.0.3:80', 'silence'],
       ]);
       await driver.apply(host, mate, null);
       await driver.apply(host, far, null);
@@ -230,5 +234,89 @@ describeLab('ports and links, by real traffic', () => {
       expect(await must(host, ['conntrack', '-L', '--reply-src', '10.0.0.2'])).toBe('');
       await driver.apply(host, web, null); // again is no error
     });
+  });
+});
+
+const KEYS = `
+[network.br0]
+address = 10.0.0.1/24
+uplinks = eth0
+reach = br1
+[network.br1]
+address = 10.1.0.1/24
+routed = true
+[network.br2]
+address = 10.2.0.1/24
+internal = true
+domain = inside
+[network.br3]
+address = 10.3.0.1/24
+trusted = vpn0
+[network.br4]
+address = 10.4.0.1/24
+masquerade = false
+`;
+
+describeLab('who reaches a network', () => {
+  let host: ThrowawayHost;
+  beforeAll(async () => {
+    host = await labHost({ dns: true });
+    await installNethooks(host, { config: KEYS });
+    const numbers = [0, 1, 2, 3, 4];
+    await sh(
+      host,
+      `${CONTAINERS.slice(0, CONTAINERS.indexOf('add web'))}
+      ${numbers.map((n) => `add n${n} br${n} 10.${n}.0.2/24 10.${n}.0.1`).join('\n')}
+      ip netns add vpn; ip link add vpn0 type veth peer name eth0 netns vpn
+      ip address add 10.99.0.1/24 dev vpn0; ip link set vpn0 up
+      ip -n vpn link set eth0 up; ip -n vpn address add 10.99.0.2/24 dev eth0; ip -n vpn route add default via 10.99.0.1`,
+    );
+    await host.internet(['ip', 'route', 'add', '10.0.0.0/13', 'via', '192.0.2.2']);
+    for (const name of [...numbers.map((n) => `n${n}`), 'vpn']) await serve(host, name, ['0.0.0.0:80']);
+    await serve(host, 'internet', ['192.0.2.1:7000']);
+  });
+  afterAll(() => host.close());
+
+  it('from outside with a route: routed and not masqueraded ones, and those that trust the interface', async () => {
+    const from = (side: Side, address: string, open: number[]): Row[] =>
+      [0, 1, 2, 3, 4].map((n) => [side, `10.${n}.0.2:80`, open.includes(n) ? `80 ${address}` : 'silence']);
+    await expectRows(host, [...from('internet', '192.0.2.1', [1, 4]), ...from('vpn', '10.99.0.2', [1, 3, 4])]);
+    const ping = (n: number) => host.internet(['ping', '-c', '1', '-W', '1', `10.${n}.0.2`]);
+    expect((await Promise.all([0, 1, 2, 3, 4].map(ping))).map(({ code }) => code)).toEqual([1, 0, 1, 1, 0]);
+  });
+
+  it('from the host: all', async () => {
+    await expectRows(
+      host,
+      [0, 1, 2, 3, 4].map((n) => ['host', `10.${n}.0.2:80`, `80 10.${n}.0.1`]),
+    );
+  });
+
+  it('from other networks: where reach says so', async () => {
+    const others = [0, 1, 2, 3, 4].flatMap((a) => [0, 1, 2, 3, 4].flatMap((b) => (a === b ? [] : [[a, b] as const])));
+    await expectRows(
+      host,
+      others.map(([a, b]) => [`n${a}`, `10.${b}.0.2:80`, a === 0 && b === 1 ? '80 10.0.0.2' : 'silence']),
+    );
+  });
+
+  it('what containers begin is answered, whichever interface the answers come by; internal ones have no way out', async () => {
+    await expectRows(host, [
+      ['n0', '192.0.2.1:7000', '7000 192.0.2.2'],
+      // Not translated: vpn0 is none of its uplinks.
+      ['n0', '10.99.0.2:80', '80 10.0.0.2'],
+      ['n2', '192.0.2.1:7000', 'silence'],
+      ['n2', '10.99.0.2:80', 'silence'],
+      ['n4', '192.0.2.1:7000', '7000 10.4.0.2'],
+    ]);
+  });
+
+  it('an internal network hears nothing about names outside', async () => {
+    const lookUp = (n: number) =>
+      host.run(['ip', 'netns', 'exec', `n${n}`, 'busybox', 'nslookup', 'internet.example', `10.${n}.0.1`]);
+    expect((await lookUp(0)).stdout).toContain('198.51.100.1');
+    expect((await lookUp(2)).stdout).not.toContain('198.51.100.1');
+    const conf = await must(host, ['cat', '/run/nethooks/dnsmasq/br2/dnsmasq.conf']);
+    expect(conf).toMatch(/^dhcp-option=option:router$/m);
   });
 });

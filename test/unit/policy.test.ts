@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { NethooksError } from '../../src/errors.ts';
-import type { NetworkConfig } from '../../src/model/config.ts';
+import { CLOSED, type NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { elementsOf, type Policy } from '../../src/model/policy.ts';
 import { parseExpose, parsePortSpec } from '../../src/model/ports.ts';
@@ -126,7 +126,7 @@ it('elementsOf: what nft prints; two aliases are one permission', () => {
 });
 
 const network = (name: string, index: number, icc = true) =>
-  ({ name, subnet: `10.${index}.0.0/24`, uplinks: '*', masquerade: true, icc }) as NetworkConfig;
+  ({ ...CLOSED, name, subnet: `10.${index}.0.0/24`, uplinks: '*', masquerade: true, icc }) as unknown as NetworkConfig;
 const bridge = (name: string, filtersBridged: boolean, alias = 'nethooks') =>
   ({ name, alias, filtersBridged, up: true }) as LinkFact;
 const facts = (rest: Partial<HostFacts>) =>

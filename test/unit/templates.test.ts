@@ -22,6 +22,7 @@ const VIEWS = {
     namesDir: '',
     resolvFile: '',
     upstream: [''],
+    internal: true,
     neighbours: [{ address: '', zones: [''] }],
     dhcp: { ...range, netmask: '', lease: 1 },
     dhcpHostsDir: '',

@@ -108,6 +108,10 @@ function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
     lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
     reserve: range(network.reserve),
     icc: String(network.icc),
+    routed: String(network.routed),
+    trusted: network.trusted.join(', '),
+    reach: network.reach === '*' ? '*' : network.reach.join(', '),
+    internal: String(network.internal),
     mtu: String(network.mtu),
   };
 }

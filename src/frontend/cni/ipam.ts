@@ -37,10 +37,11 @@ export function ipamOfNetwork({
   address,
   prefix,
   reserve,
-}: Pick<NetworkConfig, 'name' | 'address' | 'prefix' | 'reserve'>): Ipam {
+  internal,
+}: Pick<NetworkConfig, 'name' | 'address' | 'prefix' | 'reserve' | 'internal'>): Ipam {
   const options: HostLocal = {
     sets: [[{ prefix, ...reserve, gateway: address }]],
-    routes: [{ dst: '0.0.0.0/0', gw: address }],
+    routes: internal ? [] : [{ dst: '0.0.0.0/0', gw: address }],
     resolvConf: null,
     dataDir: null,
   };

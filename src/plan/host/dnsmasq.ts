@@ -32,6 +32,7 @@ export interface DnsmasqView {
   /** The resolv.conf of the servers to forward to; false: those of `upstream`. */
   resolvFile: string | false;
   upstream: string[];
+  internal: boolean;
   /** Networks of this host with another domain, and where to ask for their zones. */
   neighbours: { address: string; zones: string[] }[];
   /** `lease` is in seconds. */
@@ -52,7 +53,7 @@ export const served = (network: NetworkConfig): boolean => network.dns || networ
 
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
 export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
-  const { name, address, dhcp, dns, domain, dnsUpstream, containers } = network;
+  const { name, address, dhcp, dns, domain, dnsUpstream, containers, internal } = network;
   // Without DNS of our own, machines are told the servers that they should ask instead.
   const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
     (server) => isIPv4(server) && !server.startsWith('127.'),
@@ -67,10 +68,12 @@ export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], fact
     zones: zonesOf(all.filter((other) => other.domain === domain)),
     pidFile: dnsmasqPid(name),
     namesDir: namesDir(domain),
-    resolvFile: dnsUpstream.length === 0 && UPSTREAMS,
-    upstream: dnsUpstream,
+    // What has no way out must not have one through DNS.
+    resolvFile: dnsUpstream.length === 0 && !internal && UPSTREAMS,
+    upstream: internal ? [] : dnsUpstream,
+    internal,
     // Other networks of this host, so that a container finds the name of one on another bridge.
-    neighbours: all
+    neighbours: (internal ? [] : all)
       .filter((other) => other.dns && other.domain !== domain)
       .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },

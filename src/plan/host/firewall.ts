@@ -49,15 +49,15 @@ const PUBLISH = [
  *   oifname @bridges return                    between our own networks nothing else is translated
  *   ip saddr @subnets masquerade               uplinks = *
  *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
- * forward: icc = false. Between containers only answers, published ports and links; the bridges send bridged packets here
- * as well (isolation.ts). IPv6 has no links, so it is dropped.
- *   iifname != @isolated oifname != @isolated accept
- *   iifname != @bridges accept
- *   oifname != @bridges accept
- *   ct state established,related accept
- *   ct status dnat accept
+ * forward: who may begin to talk to whom. By the connection and not by the packet, as answers come by any interface. Where icc = false the
+ * bridge sends bridged packets here as well (isolation.ts). IPv6 has no links.
+ *   ct state established,related accept        answers to what was let through
+ *   ct status dnat accept                      published ports
+ *   iifname . oifname @reach accept            reach, trusted, and within a network icc
  *   ip saddr . ip daddr . meta l4proto . th dport @links accept
- *   drop
+ *   iifname @internal drop                     internal = true has no way out
+ *   oifname @closed drop                       whoever has a route to a masqueraded network reaches nothing in it all the same
+ *   iifname @bridges oifname @bridges drop     nor does one network of ours another
  *
  * @param guarded bridges of no network any more, whose containers are still kept apart
  */
@@ -67,7 +67,7 @@ export function wantedTable(
   policies: HostFacts['policies'] = [],
   guarded: string[] = [],
 ): Table {
-  const masqueraded = networks.filter((network) => network.masquerade);
+  const masqueraded = networks.filter((network) => network.masquerade && !network.internal);
   const pairs = masqueraded.flatMap((network) =>
     activeUplinks(network, links).map((uplink) => `${network.subnet} . "${uplink}"`),
   );
@@ -87,6 +87,9 @@ export function wantedTable(
         networks.map(({ name, subnet }) => `${subnet} . "${name}"`),
       ),
       isolated: set(IFNAMES, quoted([...networks.filter(({ icc }) => !icc).map(({ name }) => name), ...guarded])),
+      closed: set(IFNAMES, quoted([...networks.filter(isClosed).map(({ name }) => name), ...guarded])),
+      internal: set(IFNAMES, quoted(networks.filter(({ internal }) => internal).map(({ name }) => name))),
+      reach: set('type ifname . ifname;', reachable(networks)),
       ...Object.fromEntries(
         Object.entries(PolicySets).map(([name, { kind, type }]) => {
           const elements = containers[name as keyof typeof PolicySets];
@@ -118,17 +121,32 @@ export function wantedTable(
       forward: {
         hook: 'type filter hook forward priority 0; policy accept;',
         rules: [
-          'iifname != @isolated oifname != @isolated accept',
-          'iifname != @bridges accept',
-          'oifname != @bridges accept',
           'ct state established,related accept',
           'ct status dnat accept',
+          'iifname . oifname @reach accept',
           'ip saddr . ip daddr . meta l4proto . th dport @links accept',
-          'drop',
+          'iifname @internal drop',
+          'oifname @closed drop',
+          'iifname @bridges oifname @bridges drop',
         ],
       },
     },
   };
+}
+
+/** Whether a network is reached only by published ports. What is not masqueraded has to be reached by its addresses. */
+const isClosed = ({ masquerade, routed, internal }: NetworkConfig): boolean => internal || (masquerade && !routed);
+
+/** Pairs of interfaces between which everything may begin: from, to. */
+function reachable(networks: NetworkConfig[]): string[] {
+  const pairs = networks.flatMap(({ name, icc, reach, trusted }) => [
+    ...(icc ? [[name, name]] : []),
+    ...networks
+      .filter((other) => other.name !== name && (reach === '*' || reach.includes(other.name)))
+      .map((other) => [name, other.name]),
+    ...trusted.map((from) => [from, name]),
+  ]);
+  return [...new Set(pairs.map(([from, to]) => `"${from}" . "${to}"`))];
 }
 
 const IFNAMES = 'type ifname;';

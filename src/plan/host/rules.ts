@@ -23,7 +23,7 @@ export function checksumRule(bridge: string): Rule {
  * FORWARD, ufw), or a rule drops whatever reaches it, containers need rules there: in DOCKER-USER where Docker asks it, as it is
  * kept for that.
  */
-function openings(bridge: string, facts: HostFacts): Rule[] {
+function openings({ name: bridge, routed, trusted }: NetworkConfig, facts: HostFacts): Rule[] {
   const filter = facts.iptables.filter(({ table }) => table === 'filter').map(({ line }) => line);
   const closed = (chain: string) =>
     filter.some((line) => line.startsWith(`:${chain} DROP`) || dropsAll(chain).test(line));
@@ -31,6 +31,7 @@ function openings(bridge: string, facts: HostFacts): Rule[] {
   const forward = [
     `-i ${bridge} ${TAG} -j ACCEPT`,
     `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT ${TAG} -j ACCEPT`,
+    ...(routed ? [`-o ${bridge} ${TAG} -j ACCEPT`] : trusted.map((from) => `-i ${from} -o ${bridge} ${TAG} -j ACCEPT`)),
   ];
   const input = ['-p udp -m udp --dport 53', '-p tcp -m tcp --dport 53', '-p udp -m udp --dport 67'].map(
     (match) => `-i ${bridge} ${match} ${TAG} -j ACCEPT`,
@@ -48,7 +49,7 @@ const dropsAll = (chain: string): RegExp =>
 /** What brings iptables to what the networks need; rules of ours that no network needs any more go. */
 export function planRules(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const checksums = networks.filter((network) => network.dhcp).map((network) => checksumRule(network.name));
-  const opened = networks.flatMap((network) => openings(network.name, facts));
+  const opened = networks.flatMap((network) => openings(network, facts));
   const present = ownRules(facts);
   const missing = (rules: Rule[]) => rules.filter((rule) => !present.some((candidate) => same(candidate, rule)));
   const wanted = [...checksums, ...opened];
