@@ -6,6 +6,7 @@ import { NethooksError } from '../errors.ts';
 import type { NetworkConfig } from '../model/config.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
+  ADMIN_RULES,
   DNSMASQ_RELOADS,
   HOOK_LIMITS,
   LXC_DEFAULT_CONF,
@@ -15,6 +16,7 @@ import {
   UPSTREAMS,
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
+import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
 import { listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
 import { hasFixedMac } from '../system/bridge.ts';
@@ -42,6 +44,14 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   return { ...rest, links, nft, iptables, ...containers, localnet: readLocalnet(links) };
 }
 
+/** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
+function adminRules(exec: Exec): HostFacts['adminRules'] {
+  const text = readText(ADMIN_RULES);
+  if (text === null) return null;
+  const { code, stderr } = exec('nft', ['-c', '-f', '-'], { input: checkScript(text) });
+  return { text, fault: code === 0 ? null : faultOf(stderr) };
+}
+
 type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
@@ -50,6 +60,7 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     ...readRoutes(),
     ipForward: readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(),
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
+    adminRules: adminRules(exec),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
     files: Object.fromEntries(
       [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS, HOOK_LIMITS].map((path) => [path, readText(path)]),

@@ -59,6 +59,8 @@ export interface HostFacts {
   ipForward: string;
   /** `nft list table inet nethooks`; null when there is no such table. */
   nft: string | null;
+  /** The text of the admin's own rules, and what nft says against it; null when there are none. */
+  adminRules: { text: string; fault: string | null } | null;
   /** Whether what any bridge passes on goes through the IP hooks (net.bridge.bridge-nf-call-iptables). */
   filtersAllBridges: boolean;
   /** Whether the kernel has br_netfilter, built in or loaded. */

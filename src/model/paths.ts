@@ -1,5 +1,7 @@
 /** Where nethooks keeps things on a host (docs/architecture.md has the table). */
 export const CONFIG_DIR = '/etc/nethooks';
+/** The admin's own rules for what is forwarded to and from containers. */
+export const ADMIN_RULES = '/etc/nethooks/forward.nft';
 export const CONFIG_FILE = `${CONFIG_DIR}/nethooks.ini`;
 export const RUN = '/run/nethooks';
 /** The resolved configuration, for hooks. */

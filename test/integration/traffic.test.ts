@@ -319,4 +319,32 @@ describeLab('who reaches a network', () => {
     const conf = await must(host, ['cat', '/run/nethooks/dnsmasq/br2/dnsmasq.conf']);
     expect(conf).toMatch(/^dhcp-option=option:router$/m);
   });
+
+  it("the admin's own rules come first, for published ports too; a mistake in them is named, and changes nothing", async () => {
+    const FILE = '/etc/nethooks/forward.nft';
+    const plan = () => host.run(['nethooks', 'plan']);
+    await sh(
+      host,
+      'nethooks attach n0 --name w0 --ifname eth1 --publish 8080:80 --publish 8080:80/udp >/dev/null; ip -n n0 route del default dev eth1 || true',
+    );
+    await expectRows(host, [['internet', '192.0.2.2:8080', '80 192.0.2.1']]);
+    await sh(
+      host,
+      `printf '# Not from there.\\nip saddr 192.0.2.1 meta l4proto { tcp, udp } ct original proto-dst {\\n  8080, 8081\\n} drop\\n' >${FILE}; nethooks up`,
+    );
+    await expectRows(host, [
+      ['internet', '192.0.2.2:8080', 'silence'],
+      ['internet', '10.1.0.2:80', '80 192.0.2.1'],
+      ['host', '192.0.2.2:8080', '80 192.0.2.2'],
+    ]);
+    expect((await plan()).stdout).toBe('nothing would change\n');
+    const before = await must(host, ['nft', 'list', 'table', 'inet', 'nethooks']);
+    await sh(host, `printf 'accept\\ntcp dprt 80 drop\\n' >${FILE}`);
+    const refused = await host.run(['nethooks', 'up']);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/forward\.nft:2:5-8: syntax error/)]);
+    expect(await must(host, ['nft', 'list', 'table', 'inet', 'nethooks'])).toBe(before);
+    await sh(host, `rm ${FILE}; nethooks up`);
+    expect(await must(host, ['nft', 'list', 'table', 'inet', 'nethooks'])).not.toContain('admin');
+    await expectRows(host, [['internet', '192.0.2.2:8080', '80 192.0.2.1']]);
+  });
 });

@@ -34,6 +34,7 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   defaultDevice: 'eth0',
   ipForward: '0',
   nft: null,
+  adminRules: null,
   bridgeNetfilter: false,
   filtersAllBridges: false,
   localnet: { on: [], noted: [] },

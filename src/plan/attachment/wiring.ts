@@ -124,7 +124,7 @@ function routeCommand(ifname: string, ips: readonly WiredIp[], route: WiredRoute
 }
 
 /** FNV-1a: short names for long ids. Not for secrets. */
-function fnv(text: string, seed: number): number {
+export function fnv(text: string, seed: number): number {
   let hash = 0x811c9dc5 ^ seed;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return hash >>> 0;

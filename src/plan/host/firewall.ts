@@ -3,6 +3,7 @@ import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
 import { elementsAbout, elementsOf, PolicySets } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
+import { ADMIN_CHAIN, adminChain, JUMPS, markOf } from './admin-rules.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
 import { change, parseListing, REMOVE_TABLE, TABLE } from './nft-listing.ts';
 import { planPublishing } from './publishing.ts';
@@ -13,6 +14,8 @@ export interface Table {
   sets: Record<string, TableSet>;
   /** Name to hook and rules, both in the words that nft itself prints. */
   chains: Record<string, { hook: string; rules: string[] }>;
+  /** The text of the admin's own chain; null for none. */
+  admin: string | null;
 }
 
 interface TableSet {
@@ -49,7 +52,7 @@ const PUBLISH = [
  *   oifname @bridges return                    between our own networks nothing else is translated
  *   ip saddr @subnets masquerade               uplinks = *
  *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
- * forward: who may begin to talk to whom. By the connection and not by the packet, as answers come by any interface. Where icc = false the
+ * forward: the admin's own rules first, where there are any (admin-rules.ts). Then: who may begin to talk to whom. By the connection and not by the packet, as answers come by any interface. Where icc = false the
  * bridge sends bridged packets here as well (isolation.ts). IPv6 has no links.
  *   ct state established,related accept        answers to what was let through
  *   ct status dnat accept                      published ports
@@ -66,6 +69,7 @@ export function wantedTable(
   links: LinkFact[],
   policies: HostFacts['policies'] = [],
   guarded: string[] = [],
+  admin: string | null = null,
 ): Table {
   const masqueraded = networks.filter((network) => network.masquerade && !network.internal);
   const pairs = masqueraded.flatMap((network) =>
@@ -121,6 +125,7 @@ export function wantedTable(
       forward: {
         hook: 'type filter hook forward priority 0; policy accept;',
         rules: [
+          ...(admin === null ? [] : JUMPS),
           'ct state established,related accept',
           'ct status dnat accept',
           'iifname . oifname @reach accept',
@@ -131,6 +136,7 @@ export function wantedTable(
         ],
       },
     },
+    admin,
   };
 }
 
@@ -159,7 +165,8 @@ const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 
 /** One transaction from what is there to what is wanted; nothing when they agree. */
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const guarded = guardedBridges(networks, facts);
-  const script = transaction(wantedTable(networks, facts.links, facts.policies, guarded), facts.nft, facts.unsure);
+  const wanted = wantedTable(networks, facts.links, facts.policies, guarded, facts.adminRules?.text);
+  const script = transaction(wanted, facts.nft, facts.unsure);
   const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
   return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
@@ -179,7 +186,7 @@ export const tableScript = (networks: NetworkConfig[]): string => transaction(wa
  * Only differences: flushing a set makes the kernel wait, 10 ms of a 4 ms transaction.
  * @param unsure addresses whose elements stay
  */
-function transaction({ sets, chains }: Table, listing: string | null, unsure: readonly string[] = []): string {
+function transaction({ sets, chains, admin }: Table, listing: string | null, unsure: readonly string[] = []): string {
   const now = parseListing(listing ?? '');
   const pinned: Record<string, string[]> = elementsAbout(unsure, now.sets);
   const lines: string[] = listing === null ? [`add table ${TABLE}`] : [];
@@ -203,12 +210,15 @@ function transaction({ sets, chains }: Table, listing: string | null, unsure: re
       ),
     );
   }
+  const adminNow = now.chains[ADMIN_CHAIN];
+  if (admin !== null && adminNow?.[0] !== markOf(admin)) lines.push(...adminChain(admin));
   for (const [name, { hook, rules }] of Object.entries(chains)) {
     const present = now.chains[name];
     if (present?.join('\n') === rules.join('\n')) continue;
     lines.push(present ? `flush chain ${TABLE} ${name}` : `add chain ${TABLE} ${name} { ${hook} }`);
     lines.push(...rules.map((rule) => `add rule ${TABLE} ${name} ${ruleForAllVersions(rule)}`));
   }
+  if (admin === null && adminNow) lines.push(`delete chain ${TABLE} ${ADMIN_CHAIN}`);
   return lines.map((line) => `${line}\n`).join('');
 }
 

@@ -48,6 +48,7 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     only(planDnsmasq(networks, facts)),
     only(planHookLimits(spec.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
+    { steps: [], warnings: [], refusals: none ? [] : [facts.adminRules?.fault ?? []].flat() },
     only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
     planResolver(spec.host, networks, facts, gone),
     only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
