@@ -201,7 +201,7 @@ describeLab('DHCP and DNS on the bridge', () => {
     ['of one domain', 'lxc'],
     ['of different domains', 'two.example'],
   ])('names of two networks %s resolve in both and on the host, also in reverse', async (_what, domain) => {
-    await up(`${BR0}[network.br1]\naddress = 10.1.0.1/24\ndomain = ${domain}\n`);
+    await up(`${BR0}reach = br1\n[network.br1]\naddress = 10.1.0.1/24\ndomain = ${domain}\nreach = *\n`);
     await sh(host, "sed -i 's/link = br0/link = br1/' /var/lib/lxc/other/config");
     await start('still');
     await start('other');
