@@ -4,6 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { NethooksError } from './errors.ts';
+import { SLOTS } from './model/paths.ts';
 
 /** Where we were called from, for paths in arguments. */
 const callerDirectory = (() => {
@@ -27,7 +28,7 @@ process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
 
 // Our shim has waited for a turn (hooks/lxc/guard): the next one may have it.
 const slot = process.env.NETHOOKS_SLOT;
-if (slot?.startsWith('/run/nethooks/slots/')) process.on('exit', () => rmSync(slot, { force: true }));
+if (slot?.startsWith(`${SLOTS}/`)) process.on('exit', () => rmSync(slot, { force: true }));
 
 async function main(words: string[]): Promise<number> {
   if (words[0] === 'hook') {

@@ -122,7 +122,7 @@ interface NameKeys {
 }
 
 /** The keys about names, as the program spells them. */
-export function nameDefaults(dns: string[], keys: NameKeys): NameDefaults {
+function nameDefaults(dns: string[], keys: NameKeys): NameDefaults {
   return { dns, dnsSearch: keys['dns-search'], dnsOption: keys['dns-option'], extraHost: keys['extra-host'] };
 }
 

@@ -23,7 +23,7 @@ export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
 export const RESOLV_CONF = '/etc/resolv.conf';
 
 /** The directory of a network's dnsmasq: its configuration, pid and reservations. */
-export const dnsmasqDir = (network: string): string => `${RUN}/dnsmasq/${network}`;
+const dnsmasqDir = (network: string): string => `${RUN}/dnsmasq/${network}`;
 export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.conf`;
 export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
 /** One file per container and network: the address that its MAC gets over DHCP. */

@@ -4,7 +4,7 @@ import { isIPv4, isIPv6 } from './address.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
-export const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'sctp'];
+const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'sctp'];
 
 /** A port of a container. */
 export interface Port {

@@ -63,7 +63,7 @@ export function removeRecord(id: string): void {
 }
 
 /** The ids of all attachments that have a record. */
-export function listIds(): string[] {
+function listIds(): string[] {
   const within = (directory: string): string[] =>
     filesIn(join(ATTACHMENTS, directory)).flatMap((file) =>
       file.endsWith('.json') ? [`${directory}/${file.slice(0, -'.json'.length)}`] : [],

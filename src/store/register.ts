@@ -63,7 +63,7 @@ export function give(register: Register, key: string, id: string): boolean {
 }
 
 /** Who has it; null for nobody. */
-export function holderIn(register: Register, key: string): string | null {
+function holderIn(register: Register, key: string): string | null {
   const id = readHolder(`${registerDir(register)}/${key}`)?.id;
   return id !== undefined && ownerOf(id) ? id : null;
 }

@@ -15,7 +15,7 @@ export function dnsmasqFact(network: string): DnsmasqFact {
 }
 
 /** The pid of a network's dnsmasq; null when it does not run. A pid that meanwhile is somebody else's does not count. */
-export function dnsmasqPidOf(network: string): number | null {
+function dnsmasqPidOf(network: string): number | null {
   const pid = Number((readText(dnsmasqPid(network)) ?? '').trim());
   if (!Number.isInteger(pid) || pid <= 1) return null;
   try {
@@ -26,7 +26,7 @@ export function dnsmasqPidOf(network: string): number | null {
 }
 
 /** Whether systemd is PID 1 (sd_booted(3)). */
-export const underSystemd = (): boolean => existsSync('/run/systemd/system');
+const underSystemd = (): boolean => existsSync('/run/systemd/system');
 
 /**
  * Starts a network's dnsmasq: as nethooks-dnsmasq@NETWORK.service under systemd, so that it is not in the control group of

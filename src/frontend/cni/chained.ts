@@ -8,7 +8,7 @@ import { attachmentId, type Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import { NO_OPTIONS } from '../../model/container-options.ts';
 import { renderResolvConf } from '../../model/resolv-conf.ts';
-import { EPHEMERAL } from '../../plan/attachment/publish.ts';
+import { ASKS_NOTHING } from '../../plan/attachment/publish.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { namespaceAt, readRecord } from '../../store/records.ts';
 import { sweepOnce } from '../sweep.ts';
@@ -45,6 +45,7 @@ export async function addNames(context: CniContext, request: Request, conf: Conf
   await connect(
     how,
     {
+      ...ASKS_NOTHING,
       owner: ownerOf(request),
       life: { netns, namespace: namespaceAt(netns) ?? '' },
       interfaces: [
@@ -60,12 +61,6 @@ export async function addNames(context: CniContext, request: Request, conf: Conf
         },
       ],
       names: network ? namesOf(request, conf.aliases) : [],
-      publish: [],
-      publishPorts: EPHEMERAL,
-      exposed: [],
-      links: [],
-      masquerade: false,
-      files: null,
       ...resolver,
     },
     { sweep: () => sweepOnce(how), result: () => result },

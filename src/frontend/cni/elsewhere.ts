@@ -2,7 +2,6 @@
 import type { Elsewhere } from '../../attachment/connect.ts';
 import type { GiveElsewhere } from '../../attachment/detach.ts';
 import type { AttachmentRecord } from '../../model/attachment.ts';
-import { ATTACHED } from '../../plan/attachment/wiring.ts';
 import { isAlive } from '../../store/records.ts';
 import type { Exec } from '../../system/exec.ts';
 import type { Conf } from './conf.ts';
@@ -52,7 +51,3 @@ function delegationOfRecord(
   const netns = life && 'netns' in life && isAlive({ life }) ? life.netns : '';
   return { ...ipam, containerId, ifname, netns };
 }
-
-/** The CNI network that an owner is on. */
-export const networkNameOf = ({ owner }: Pick<AttachmentRecord, 'owner'>): string =>
-  owner.kind === 'cni' ? owner.network : ATTACHED;

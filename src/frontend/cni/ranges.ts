@@ -116,7 +116,7 @@ function isUsable(range: Range, address: string): boolean {
 }
 
 /** Whether an address is one of the range's subnet: what a container asks for may lie beside what is given out by itself. */
-export function inSubnet({ gateway, prefix }: Range, address: string): boolean {
+function inSubnet({ gateway, prefix }: Range, address: string): boolean {
   const [own, ip] = [ipOf(gateway), parseIp(address)];
   if (ip?.bits !== own.bits) return false;
   const { first, last } = subnetAround(own, prefix);

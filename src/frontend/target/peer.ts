@@ -6,7 +6,7 @@ import { NethooksError } from '../../errors.ts';
 import { isIPv4, subnetOf, toAddress, toNumber } from '../../model/address.ts';
 import { type AttachmentRecord, attachmentId } from '../../model/attachment.ts';
 import { linkFault } from '../../plan/attachment/driver.ts';
-import { EPHEMERAL } from '../../plan/attachment/publish.ts';
+import { ASKS_NOTHING } from '../../plan/attachment/publish.ts';
 import type { AttachmentSpec, LinkSpec } from '../../plan/attachment/spec.ts';
 import { macOf } from '../../plan/attachment/wiring.ts';
 import { namespaceAt, writeRecord } from '../../store/records.ts';
@@ -70,6 +70,7 @@ async function connectEnd(context: CniContext, end: End, link: LinkSpec): Promis
 const macOfEnd = ({ target, ifname }: End): string => macOf(attachmentId(ownerOfTarget(target, ifname)), ifname, '');
 
 const specOf = (end: End, link: LinkSpec): AttachmentSpec => ({
+  ...ASKS_NOTHING,
   owner: ownerOfTarget(end.target, end.ifname),
   life: { netns: end.target.netns, namespace: namespaceAt(end.target.netns) ?? '' },
   interfaces: [
@@ -82,13 +83,6 @@ const specOf = (end: End, link: LinkSpec): AttachmentSpec => ({
       addressing: { how: 'static', ips: [{ address: end.address }], routes: [] },
     },
   ],
-  names: [],
-  publish: [],
-  publishPorts: EPHEMERAL,
-  exposed: [],
-  links: [],
-  masquerade: false,
-  files: null,
 });
 
 const resultOf = ({ target, ifname, address }: End) => ({

@@ -2,6 +2,7 @@
 import { NethooksError } from '../../errors.ts';
 import type { Published } from '../../model/policy.ts';
 import { each, type Port, type PortRange, type PortSpec, type Protocol, showPort } from '../../model/ports.ts';
+import type { AttachmentSpec } from './spec.ts';
 
 /** One container port that wants a host port. */
 export interface Wanted {
@@ -26,6 +27,17 @@ export interface PublishSpec {
 
 /** Docker's range for ports that nobody chose (IANA's dynamic ports, RFC 6335). */
 export const EPHEMERAL: PortRange = { from: 49153, to: 65535 };
+
+/** What an attachment asks for that wants its interfaces alone. */
+export const ASKS_NOTHING = {
+  names: [],
+  publish: [],
+  publishPorts: EPHEMERAL,
+  exposed: [],
+  links: [],
+  masquerade: false,
+  files: null,
+} satisfies Partial<AttachmentSpec>;
 
 /**
  * Every port to publish, one by one. `publish-all` leaves out what is published anyway.

@@ -29,7 +29,12 @@ export const adminChain = (text: string): string[] => [
 /** A table for nft to check the text in. Its line 1 is line 2 here. */
 export const checkScript = (text: string): string => `${chainBlock('inet nethooks-check', text).join('\n')}\n`;
 
-const chainBlock = (table: string, text: string): string[] => [`table ${table} { chain ${ADMIN_CHAIN} {`, text, '}', '}'];
+const chainBlock = (table: string, text: string): string[] => [
+  `table ${table} { chain ${ADMIN_CHAIN} {`,
+  text,
+  '}',
+  '}',
+];
 
 /** What nft(8) says about such a table, with the file's lines: the first fault. */
 export function faultOf(stderr: string): string {

@@ -52,7 +52,7 @@ const TEMPLATE = parsed<DnsmasqView>('dnsmasq.conf.mustache');
 export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
 
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
-export function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
+function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
   const { name, address, dhcp, dns, domain, dnsUpstream, containers, internal } = network;
   // Without DNS of our own, machines are told the servers that they should ask instead.
   const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
@@ -93,7 +93,7 @@ const zonesOf = (networks: NetworkConfig[]): string[] => [
  * The zones of a subnet's reverse names (RFC 1035 section 3.5), which are cut at octets only: a /20 takes sixteen, a /30 four.
  * @param prefix in bits
  */
-export function reverseZones(address: string, prefix: number): string[] {
+function reverseZones(address: string, prefix: number): string[] {
   const octets = Math.ceil(prefix / 8);
   const size = 2 ** (32 - 8 * octets);
   const { first, last } = subnetOf(address, prefix);

@@ -23,7 +23,7 @@ const TEMPLATE = parsed<LxcDefaultView>('lxc-default.conf.mustache');
  * The keys for a bridge, in the words of the LXC that is installed: `lxc.network.*` before 2.1, hook version 1 from 3.0 on.
  * @param hooks the directory of our LXC hooks
  */
-export function defaultConfLines(bridge: string, hooks: string, lxcVersion: string): string[] {
+function defaultConfLines(bridge: string, hooks: string, lxcVersion: string): string[] {
   const [major = 0, minor = 0] = lxcVersion.split('.').map(Number);
   const legacy = major < 2 || (major === 2 && minor < 1);
   return fill(TEMPLATE, { bridge, hooks, legacy, version: major >= 3 ? '1' : '' })
