@@ -38,8 +38,10 @@ export async function reconfigure(
   try {
     const published = await takePorts(transaction, spec, readKept(name).publish, sweep);
     const links = takeLinks(transaction, spec, placesOf(record.interfaces), how.log);
+    const { publishFrom: _, ...rest } = before ?? firstPolicy(record);
     const policy: Policy = {
-      ...(before ?? firstPolicy(record)),
+      ...rest,
+      ...(spec.publishFrom && spec.publishFrom.length > 0 ? { publishFrom: spec.publishFrom } : {}),
       port: before?.port ?? (published.length > 0 ? await portOf(how, record) : null),
       publish: published,
       links,

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { NethooksError } from '../errors.ts';
-import { isIPv4 } from '../model/address.ts';
+import { type Cidr, contains, isIPv4, isV6, parseCidr, subnetCidr } from '../model/address.ts';
 import type { NicKey, TopKey } from '../model/container-keys.ts';
 import type { ContainerOptions, LinkOption, NicOptions } from '../model/container-options.ts';
 import { dnsName, isDomainName, isInterfaceName, isSafeName } from '../model/names.ts';
@@ -47,6 +47,16 @@ function asLink(text: string): LinkOption | null {
   return rest.length === 0 && isSafeName(container) && isDomainName(alias) ? { container, alias } : null;
 }
 
+const CLIENTS = 'allowed: IPv4 addresses and subnets, such as 192.0.2.0/24';
+const isIPv4Subnet = (text: string): boolean => isIPv4(text) || (!isV6(text) && parseCidr(text) !== null);
+
+/** As nft prints them, host bits cleared; those that lie in others are left out, as sets of intervals take no overlaps. */
+function apart(subnets: string[]): Cidr[] {
+  const all = [...new Set(subnets.map((one) => subnetCidr(one.includes('/') ? one : `${one}/32`)))];
+  const [within, first] = [(one: Cidr) => Number(one.split('/')[1]), (one: Cidr) => one.split('/')[0] as string];
+  return all.filter((one) => !all.some((other) => within(other) < within(one) && contains(other, first(one))));
+}
+
 const ADDRESS = "allowed: auto, dhcp, or an IPv4 address in the network's subnet";
 const HOSTNAME = `allowed: a host name (RFC 1123) of up to ${HOSTNAME_LENGTH} characters`;
 const ALIASES = 'allowed: host names (RFC 1123)';
@@ -74,6 +84,7 @@ export const containerSchemas = {
     v.transform((ports) => ports.flat()),
   ),
   'publish-all': boolean,
+  'publish-from': v.pipe(list(isIPv4Subnet, CLIENTS), v.transform(apart)),
   link,
   dns: servers,
   ...nameKeys,

@@ -66,6 +66,13 @@ export const CONTAINER_KEYS = {
     spellings: ['-P'],
     needsNetwork: true,
   },
+  'publish-from': {
+    kind: 'list',
+    value: 'cidr',
+    help: 'who may use the published ports: subnets; by default everybody',
+    spellings: [],
+    needsNetwork: true,
+  },
   link: {
     kind: 'list',
     value: 'container:alias',

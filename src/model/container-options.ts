@@ -1,5 +1,6 @@
 /** A container's options after validation: plain JSON data, so that hooks read it back from the cache as it is. */
 
+import type { Cidr } from './address.ts';
 import type { NameDefaults } from './config.ts';
 import type { Port, PortSpec } from './ports.ts';
 
@@ -35,6 +36,8 @@ export interface ContainerOptions extends NameDefaults {
   publish: PortSpec[];
   expose: Port[];
   publishAll: boolean;
+  /** Subnets without overlaps; none: everybody. */
+  publishFrom: Cidr[];
   link: LinkOption[];
   /** `auto`: written unless it is a symbolic link; `force`: then too; `none`: never. */
   resolvConf: 'auto' | 'force' | 'none';
@@ -50,6 +53,7 @@ export const NO_OPTIONS: ContainerOptions = {
   publish: [],
   expose: [],
   publishAll: false,
+  publishFrom: [],
   link: [],
   dns: [],
   dnsSearch: [],

@@ -38,6 +38,8 @@ export interface Policy {
   /** The networks it is on that keep containers apart (icc = false): it must not run without the rules for that. */
   isolated: string[];
   publish: Published[];
+  /** Whose connections to published ports are let through; none or undefined: everybody's. */
+  publishFrom?: Cidr[];
   links: Link[];
   /** What links to this container open: its exposed and its published ports. */
   exposed: Port[];
@@ -74,6 +76,8 @@ export const PolicySets = {
     shared: false,
   },
   links: { kind: 'set', type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service;', shared: false },
+  limited: { kind: 'set', type: 'type ipv4_addr;', shared: false },
+  publish_from: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: false },
   masqueraded: { kind: 'set', type: 'type ipv4_addr;', shared: false },
   masqueraded6: { kind: 'set', type: 'type ipv6_addr;', shared: false },
   local: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: true },
@@ -88,6 +92,8 @@ export type PolicyElements = Record<keyof typeof PolicySets, string[]>;
  *   published     tcp . 8080 : 10.0.0.2 . 80
  *   published_at  127.0.0.1 . tcp . 8080 : 10.0.0.2 . 80
  *   links         10.0.0.2 . 10.0.0.3 . tcp . 5432          parent . child
+ *   limited       10.0.0.2                                  its ports are for those in publish_from alone
+ *   publish_from  10.0.0.2 . 192.0.2.0/24
  *   masqueraded   10.77.0.5
  *   local         10.77.0.0/16 . 10.77.0.0/16               what stays in its own subnet is not masqueraded
  */
@@ -96,7 +102,11 @@ export function elementsOf(...policies: Policy[]): PolicyElements {
     keyof PolicyElements,
     Set<string>
   >;
-  for (const { address, publish, links, masquerade } of policies) {
+  for (const { address, publish, publishFrom = [], links, masquerade } of policies) {
+    if (publish.length > 0 && publishFrom.length > 0) sets.limited.add(address);
+    // nft leaves /32 out.
+    if (publish.length > 0)
+      for (const one of publishFrom) sets.publish_from.add(`${address} . ${one.replace(/\/32$/, '')}`);
     for (const { protocol, hostAddress, hostPort, containerPort } of publish) {
       const mapping = `${protocol} . ${hostPort} : ${address} . ${containerPort}`;
       if (hostAddress === null) sets.published.add(mapping);

@@ -26,6 +26,7 @@ const policy = fields({
   port: orNull(number),
   isolated: words,
   publish: listOf(published),
+  publishFrom: optional(words),
   links: listOf(link),
   exposed: listOf(port),
   masquerade: words,

@@ -1,6 +1,7 @@
 /** Connections that the kernel tracks: what a policy no longer allows must not go on because it once began. */
 import { networkInterfaces } from 'node:os';
 import { NethooksError } from '../errors.ts';
+import { contains } from '../model/address.ts';
 import type { Policy } from '../model/policy.ts';
 import type { Exec } from './exec.ts';
 
@@ -57,14 +58,20 @@ function ended(exec: Exec, before: Policy, after: Policy): Tracked[] {
   for (const port of after.publish) ports.delete(portKey(port));
   const linked = linkKeys(before);
   for (const key of linkKeys(after)) linked.delete(key);
-  const toHere = ports.size > 0 ? list(exec, ['--reply-src', before.address]) : [];
+  const { publishFrom = [] } = after;
+  const own = publishFrom.length > 0 ? ownAddresses() : null;
+  const mayUse = (source: string): boolean =>
+    own === null || own.has(source) || publishFrom.some((subnet) => contains(subnet, source));
+  const toHere = ports.size > 0 || publishFrom.length > 0 ? list(exec, ['--reply-src', before.address]) : [];
   const fromHere = linked.size > 0 ? list(exec, ['--orig-src', before.address]) : [];
   const keys = (t: Tracked): string[] =>
     [t.destination, null].map((hostAddress) =>
       portKey({ protocol: t.protocol, hostAddress, hostPort: t.destinationPort, containerPort: t.replySourcePort }),
     );
   return [
-    ...toHere.filter((t) => t.destination !== before.address && keys(t).some((key) => ports.has(key))),
+    ...toHere.filter(
+      (t) => t.destination !== before.address && (keys(t).some((key) => ports.has(key)) || !mayUse(t.source)),
+    ),
     ...fromHere.filter((t) => linked.has(`${t.source} ${t.replySource} ${t.protocol} ${t.replySourcePort}`)),
   ];
 }
@@ -90,9 +97,13 @@ function newUdpPorts(before: Policy | null, after: Policy | null): Set<number> {
   return new Set(fresh.map(({ hostPort }) => hostPort));
 }
 
+/** The host's. */
+const ownAddresses = (): Set<string> =>
+  new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
+
 /** Packets to the host itself that nothing translated. */
 function stale(exec: Exec, ports: Set<number>): Tracked[] {
-  const own = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
+  const own = ownAddresses();
   return list(exec, ['-p', 'udp']).filter(
     (t) => ports.has(t.destinationPort) && own.has(t.destination) && t.replySource === t.destination,
   );

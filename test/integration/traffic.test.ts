@@ -222,6 +222,21 @@ describeLab('ports and links, by real traffic', () => {
       await expectRows(host, between(icc));
     });
 
+    it('publish-from lets in whom it names, and the host', async () => {
+      const limited = { ...web, publishFrom: ['10.1.0.0/24', '198.51.100.0/24'] };
+      await driver.apply(host, web, limited);
+      await expectRows(host, [
+        ['internet', '192.0.2.2:8080', 'silence'],
+        ['internet', '192.0.2.2:8081', 'silence'],
+        ['mate', '10.0.0.1:8080', 'silence'],
+        ['far', '10.0.0.1:8080', '80 10.1.0.2'],
+        ['host', '192.0.2.2:8080', '80 192.0.2.2'],
+        ['host', '127.0.0.1:8082', '80 10.0.0.1'],
+      ]);
+      await driver.apply(host, limited, web);
+      await expectRows(host, PUBLISHED.slice(0, 6));
+    });
+
     it('nothing is left of a policy that is taken away', async () => {
       await driver.apply(host, web, null);
       await expectRows(host, [

@@ -27,6 +27,7 @@ aliases[] = shop
 publish = 8080:80, 127.0.0.1::53/udp
 expose[] = 90-92/tcp
 publish-all = yes
+publish-from = 192.0.2.7/24, 192.0.2.9, 198.51.100.1
 link = db:Database, cache
 dns = 192.0.2.1, 2001:db8::1
 dns-search = a.example b.example
@@ -52,6 +53,7 @@ address = dhcp
       ],
       expose: [90, 91, 92].map((port) => ({ protocol: 'tcp', port })),
       publishAll: true,
+      publishFrom: ['192.0.2.0/24', '198.51.100.1/32'],
       link: [
         { container: 'db', alias: 'database' },
         { container: 'cache', alias: 'cache' },

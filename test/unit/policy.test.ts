@@ -118,10 +118,16 @@ it('elementsOf: what nft prints; two aliases are one permission', () => {
     published: ['tcp . 8080 : 10.0.0.2 . 80'],
     published_at: ['127.0.0.1 . udp . 53 : 10.0.0.2 . 5353'],
     links: ['10.0.0.2 . 10.0.0.3 . tcp . 5432'],
+    limited: [],
+    publish_from: [],
     masqueraded: [],
     masqueraded6: [],
     local: [],
     local6: [],
+  });
+  expect(elementsOf({ ...policy, publishFrom: ['192.0.2.0/24', '198.51.100.1/32'] })).toMatchObject({
+    limited: ['10.0.0.2'],
+    publish_from: ['10.0.0.2 . 192.0.2.0/24', '10.0.0.2 . 198.51.100.1'],
   });
 });
 

@@ -83,13 +83,14 @@ export interface Running {
 /** @throws NethooksError for ports that are asked for twice */
 export function specOf({ containers }: Config, running: Running): AttachmentSpec {
   const { name, pid, configFile, words, options, members } = running;
-  const { publish, expose, publishAll, link } = options;
+  const { publish, expose, publishAll, publishFrom = [], link } = options;
   return {
     owner: { kind: 'lxc', name },
     life: { pid, started: startTime(pid) },
     interfaces: members.map(interfaceSpec),
     names: ownNames(name, options.aliases),
     publish: wantedPorts({ publish, expose, publishAll, publishAddress: containers.publishAddress }),
+    publishFrom,
     publishPorts: containers.publishPorts,
     exposed: exposedPorts({ publish, expose }),
     links: link,

@@ -272,6 +272,7 @@ function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, int
     address: first?.network && address !== null ? address : '',
     isolated: placed.flatMap(({ spec: { network } }) => (network && !network.icc ? [network.name] : [])),
     publish: published,
+    ...(spec.publishFrom && spec.publishFrom.length > 0 ? { publishFrom: spec.publishFrom } : {}),
     links,
     exposed: spec.exposed,
     masquerade,

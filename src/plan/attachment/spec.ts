@@ -14,6 +14,8 @@ export interface AttachmentSpec {
   /** Bare names that it is to answer to in its networks' domains, the first for reverse look-ups. */
   names: string[];
   publish: Wanted[];
+  /** Subnets whose connections to what it publishes are let through; none or undefined: all. */
+  publishFrom?: Cidr[];
   /** Where host ports come from that nobody chose. */
   publishPorts: PortRange;
   /** What links to it open. */

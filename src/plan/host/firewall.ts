@@ -55,6 +55,7 @@ const PUBLISH = [
  * forward: the admin's own rules first, where there are any (admin-rules.ts). Then: who may begin to talk to whom. By the connection and not by the packet, as answers come by any interface. Where icc = false the
  * bridge sends bridged packets here as well (isolation.ts). IPv6 has no links.
  *   ct state established,related accept        answers to what was let through
+ *   ct status dnat ip daddr @limited ip daddr . ip saddr != @publish_from drop      publish-from
  *   ct status dnat accept                      published ports
  *   iifname . oifname @reach accept            reach, trusted, and within a network icc
  *   ip saddr . ip daddr . meta l4proto . th dport @links accept
@@ -127,6 +128,7 @@ export function wantedTable(
         rules: [
           ...(admin === null ? [] : JUMPS),
           'ct state established,related accept',
+          'ct status dnat ip daddr @limited ip daddr . ip saddr != @publish_from drop',
           'ct status dnat accept',
           'iifname . oifname @reach accept',
           'ip saddr . ip daddr . meta l4proto . th dport @links accept',
