@@ -3,7 +3,7 @@ import type { AttachmentRecord } from '../model/attachment.ts';
 import { NIC_DEFAULTS } from '../model/container-options.ts';
 import { isEmptyPolicy, NO_POLICY, type Policy } from '../model/policy.ts';
 import type { Step } from '../model/step.ts';
-import { namesOf, planContainerFiles, planNames, type Taken } from '../plan/attachment/attach.ts';
+import { limitsOf, namesOf, planContainerFiles, planNames, type Taken } from '../plan/attachment/attach.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
 import { forgetParent } from '../store/links.ts';
 import { releasePorts, samePort } from '../store/ports.ts';
@@ -38,10 +38,10 @@ export async function reconfigure(
   try {
     const published = await takePorts(transaction, spec, readKept(name).publish, sweep);
     const links = takeLinks(transaction, spec, placesOf(record.interfaces), how.log);
-    const { publishFrom: _, ...rest } = before ?? firstPolicy(record);
+    const { publishFrom: _, egress: __, ...rest } = before ?? firstPolicy(record);
     const policy: Policy = {
       ...rest,
-      ...(spec.publishFrom && spec.publishFrom.length > 0 ? { publishFrom: spec.publishFrom } : {}),
+      ...limitsOf(spec),
       port: before?.port ?? (published.length > 0 ? await portOf(how, record) : null),
       publish: published,
       links,

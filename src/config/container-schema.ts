@@ -6,6 +6,7 @@ import { type Cidr, contains, isIPv4, isV6, parseCidr, subnetCidr } from '../mod
 import type { NicKey, TopKey } from '../model/container-keys.ts';
 import type { ContainerOptions, LinkOption, NicOptions } from '../model/container-options.ts';
 import { dnsName, isDomainName, isInterfaceName, isSafeName } from '../model/names.ts';
+import type { Egress } from '../model/policy.ts';
 import { parseExpose, parsePortSpec } from '../model/ports.ts';
 import type { CamelCase } from '../model/spelling.ts';
 import { nameKeys, servers } from './name-keys.ts';
@@ -57,6 +58,21 @@ function apart(subnets: string[]): Cidr[] {
   return all.filter((one) => !all.some((other) => within(other) < within(one) && contains(other, first(one))));
 }
 
+const EGRESS = 'allowed: IPv4 addresses and subnets, with :PORT for TCP and UDP to a port, such as 192.0.2.0/24:443';
+function parseEgress(text: string): Egress | null {
+  const [, subnet = '', digits] = /^([^:]+)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const port = digits === undefined ? null : Number(digits);
+  return isIPv4Subnet(subnet) && (port === null || (port > 0 && port < 65536)) ? { subnet, port } : null;
+}
+
+function egressOf(items: string[]): Egress[] {
+  const all = items.flatMap((item) => parseEgress(item) ?? []);
+  const ports = [...new Set(all.map(({ port }) => port))];
+  return ports.flatMap((port) =>
+    apart(all.flatMap((one) => (one.port === port ? one.subnet : []))).map((subnet) => ({ subnet, port })),
+  );
+}
+
 const ADDRESS = "allowed: auto, dhcp, or an IPv4 address in the network's subnet";
 const HOSTNAME = `allowed: a host name (RFC 1123) of up to ${HOSTNAME_LENGTH} characters`;
 const ALIASES = 'allowed: host names (RFC 1123)';
@@ -85,6 +101,10 @@ export const containerSchemas = {
   ),
   'publish-all': boolean,
   'publish-from': v.pipe(list(isIPv4Subnet, CLIENTS), v.transform(apart)),
+  egress: v.pipe(
+    list((text) => parseEgress(text) !== null, EGRESS),
+    v.transform(egressOf),
+  ),
   link,
   dns: servers,
   ...nameKeys,

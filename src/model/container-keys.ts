@@ -73,6 +73,13 @@ export const CONTAINER_KEYS = {
     spellings: [],
     needsNetwork: true,
   },
+  egress: {
+    kind: 'list',
+    value: 'cidr:port',
+    help: 'what it may reach: subnets, or ports in them; by default everything',
+    spellings: [],
+    needsNetwork: true,
+  },
   link: {
     kind: 'list',
     value: 'container:alias',

@@ -2,6 +2,7 @@
 
 import type { Cidr } from './address.ts';
 import type { NameDefaults } from './config.ts';
+import type { Egress } from './policy.ts';
 import type { Port, PortSpec } from './ports.ts';
 
 /** What one interface of a container is given. */
@@ -38,6 +39,7 @@ export interface ContainerOptions extends NameDefaults {
   publishAll: boolean;
   /** Subnets without overlaps; none: everybody. */
   publishFrom: Cidr[];
+  egress: Egress[];
   link: LinkOption[];
   /** `auto`: written unless it is a symbolic link; `force`: then too; `none`: never. */
   resolvConf: 'auto' | 'force' | 'none';
@@ -54,6 +56,7 @@ export const NO_OPTIONS: ContainerOptions = {
   expose: [],
   publishAll: false,
   publishFrom: [],
+  egress: [],
   link: [],
   dns: [],
   dnsSearch: [],

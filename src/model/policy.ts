@@ -28,6 +28,13 @@ export interface Link {
   ports: Port[];
 }
 
+/** What a container may reach. */
+export interface Egress {
+  subnet: Cidr;
+  /** Of TCP and UDP; null: everything there. */
+  port: number | null;
+}
+
 export interface Policy {
   /** The network, which is also the bridge, whose address is published; null on none of ours. */
   network: string | null;
@@ -40,6 +47,8 @@ export interface Policy {
   publish: Published[];
   /** Whose connections to published ports are let through; none or undefined: everybody's. */
   publishFrom?: Cidr[];
+  /** What it may begin to talk to, beside its network's DNS and DHCP; none or undefined: everything. */
+  egress?: Egress[];
   links: Link[];
   /** What links to this container open: its exposed and its published ports. */
   exposed: Port[];
@@ -60,8 +69,8 @@ export const NO_POLICY: Policy = {
 };
 
 /** Whether the kernel has to do nothing for it, and it opens nothing to links. */
-export const isEmptyPolicy = ({ isolated, publish, links, exposed, masquerade }: Policy): boolean =>
-  isolated.length + publish.length + links.length + exposed.length + masquerade.length === 0;
+export const isEmptyPolicy = ({ isolated, publish, links, exposed, masquerade, egress = [] }: Policy): boolean =>
+  isolated.length + publish.length + links.length + exposed.length + masquerade.length + egress.length === 0;
 
 /** Whether packets from 127.0.0.1 go to the container: they leave over the bridge, and answers come back (ip-sysctl, route_localnet). */
 export const needsLocalnet = ({ publish }: Policy): boolean =>
@@ -78,6 +87,13 @@ export const PolicySets = {
   links: { kind: 'set', type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service;', shared: false },
   limited: { kind: 'set', type: 'type ipv4_addr;', shared: false },
   publish_from: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: false },
+  confined: { kind: 'set', type: 'type ipv4_addr;', shared: false },
+  egress: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: false },
+  egress_ports: {
+    kind: 'set',
+    type: 'type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval;',
+    shared: false,
+  },
   masqueraded: { kind: 'set', type: 'type ipv4_addr;', shared: false },
   masqueraded6: { kind: 'set', type: 'type ipv6_addr;', shared: false },
   local: { kind: 'set', type: 'type ipv4_addr . ipv4_addr; flags interval;', shared: true },
@@ -94,6 +110,9 @@ export type PolicyElements = Record<keyof typeof PolicySets, string[]>;
  *   links         10.0.0.2 . 10.0.0.3 . tcp . 5432          parent . child
  *   limited       10.0.0.2                                  its ports are for those in publish_from alone
  *   publish_from  10.0.0.2 . 192.0.2.0/24
+ *   confined      10.0.0.2                                  reaches only what is in egress and egress_ports
+ *   egress        10.0.0.2 . 192.0.2.0/24
+ *   egress_ports  10.0.0.2 . 192.0.2.0/24 . tcp . 443
  *   masqueraded   10.77.0.5
  *   local         10.77.0.0/16 . 10.77.0.0/16               what stays in its own subnet is not masqueraded
  */
@@ -102,11 +121,15 @@ export function elementsOf(...policies: Policy[]): PolicyElements {
     keyof PolicyElements,
     Set<string>
   >;
-  for (const { address, publish, publishFrom = [], links, masquerade } of policies) {
+  for (const { address, publish, publishFrom = [], egress = [], links, masquerade } of policies) {
     if (publish.length > 0 && publishFrom.length > 0) sets.limited.add(address);
-    // nft leaves /32 out.
-    if (publish.length > 0)
-      for (const one of publishFrom) sets.publish_from.add(`${address} . ${one.replace(/\/32$/, '')}`);
+    if (publish.length > 0) for (const one of publishFrom) sets.publish_from.add(`${address} . ${printed(one)}`);
+    if (egress.length > 0) sets.confined.add(address);
+    for (const { subnet, port } of egress) {
+      const there = `${address} . ${printed(subnet)}`;
+      if (port === null) sets.egress.add(there);
+      else for (const protocol of ['tcp', 'udp']) sets.egress_ports.add(`${there} . ${protocol} . ${port}`);
+    }
     for (const { protocol, hostAddress, hostPort, containerPort } of publish) {
       const mapping = `${protocol} . ${hostPort} : ${address} . ${containerPort}`;
       if (hostAddress === null) sets.published.add(mapping);
@@ -123,6 +146,9 @@ export function elementsOf(...policies: Policy[]): PolicyElements {
   }
   return Object.fromEntries(Object.entries(sets).map(([name, set]) => [name, [...set]])) as PolicyElements;
 }
+
+/** nft leaves /32 out. */
+const printed = (subnet: Cidr): string => subnet.replace(/\/32$/, '');
 
 /** What `from` has and `without` has not. */
 export function subtractElements(from: PolicyElements, without: PolicyElements): PolicyElements {

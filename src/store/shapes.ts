@@ -27,6 +27,7 @@ const policy = fields({
   isolated: words,
   publish: listOf(published),
   publishFrom: optional(words),
+  egress: optional(listOf(fields({ subnet: text, port: orNull(number) }))),
   links: listOf(link),
   exposed: listOf(port),
   masquerade: words,

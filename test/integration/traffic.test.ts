@@ -71,7 +71,8 @@ async function aHost(icc: boolean, bridgeCalls: 0 | 1): Promise<{ host: Throwawa
   // The fake internet's hosts know the way to the containers, which is more than the real one does.
   await host.internet(['ip', 'route', 'add', '10.0.0.0/15', 'via', '192.0.2.2']);
   for (const name of ['web', 'mate', 'far']) await serve(host, name, ['0.0.0.0:80', '0.0.0.0:81']);
-  await serve(host, 'host', ['127.0.0.1:9999']);
+  await serve(host, 'host', ['127.0.0.1:9999', '10.0.0.1:7002']);
+  await serve(host, 'internet', ['192.0.2.1:7000', '192.0.2.1:7001', '198.51.100.1:7001']);
   const port = Number(await must(host, ['cat', '/sys/class/net/veth-web/ifindex']));
   const web = { ...WEB, port, isolated: icc ? [] : ['br0'] };
   await driver.apply(host, null, web);
@@ -235,6 +236,34 @@ describeLab('ports and links, by real traffic', () => {
       ]);
       await driver.apply(host, limited, web);
       await expectRows(host, PUBLISHED.slice(0, 6));
+    });
+
+    it('egress: a container reaches what it names, DNS and DHCP of its network, and whom it answers', async () => {
+      const free: Policy = { ...WEB, address: '10.0.0.3', publish: [], isolated: web.isolated };
+      const confined: Policy = {
+        ...free,
+        egress: [
+          { subnet: '192.0.2.1/32', port: 7000 },
+          { subnet: '198.51.100.0/24', port: null },
+        ],
+      };
+      await driver.apply(host, null, confined);
+      await expectRows(host, [
+        ['mate', '192.0.2.1:7000', '7000 192.0.2.2'],
+        ['mate', '192.0.2.1:7001', 'silence'],
+        ['mate', '198.51.100.1:7001', '7001 192.0.2.2'],
+        // Neither a published port, nor what the host itself has.
+        ['mate', '10.0.0.1:8080', 'silence'],
+        ['mate', '10.0.0.1:7002', 'silence'],
+        ['host', '10.0.0.3:81', '81 10.0.0.1'],
+        ['web', '192.0.2.1:7001', '7001 192.0.2.2'],
+      ]);
+      expect(await sh(host, 'ip netns exec mate busybox nslookup localhost 10.0.0.1 2>&1 || true')).not.toMatch(
+        /timed out/,
+      );
+      expect(await sh(host, 'nft list table inet nethooks')).toMatch(/192\.0\.2\.1 \. tcp \. 7000/);
+      await driver.apply(host, confined, null);
+      await expectRows(host, [['mate', '192.0.2.1:7001', '7001 192.0.2.2']]);
     });
 
     it('nothing is left of a policy that is taken away', async () => {

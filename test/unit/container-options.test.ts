@@ -28,6 +28,7 @@ publish = 8080:80, 127.0.0.1::53/udp
 expose[] = 90-92/tcp
 publish-all = yes
 publish-from = 192.0.2.7/24, 192.0.2.9, 198.51.100.1
+egress = 192.0.2.0/24:443, 192.0.2.1:443, 10.0.0.0/8
 link = db:Database, cache
 dns = 192.0.2.1, 2001:db8::1
 dns-search = a.example b.example
@@ -54,6 +55,10 @@ address = dhcp
       expose: [90, 91, 92].map((port) => ({ protocol: 'tcp', port })),
       publishAll: true,
       publishFrom: ['192.0.2.0/24', '198.51.100.1/32'],
+      egress: [
+        { subnet: '192.0.2.0/24', port: 443 },
+        { subnet: '10.0.0.0/8', port: null },
+      ],
       link: [
         { container: 'db', alias: 'database' },
         { container: 'cache', alias: 'cache' },

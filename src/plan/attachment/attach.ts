@@ -261,6 +261,15 @@ export function planNames(record: AttachmentRecord, granted: Taken['granted'], f
 const reloads = (networks: ReadonlySet<string>): Step[] =>
   [...networks].map((network) => ({ kind: 'reload-dnsmasq', network }));
 
+/** Who may use its ports, and what it may reach. */
+export const limitsOf = ({
+  publishFrom = [],
+  egress = [],
+}: AttachmentSpec): Pick<Policy, 'publishFrom' | 'egress'> => ({
+  ...(publishFrom.length > 0 ? { publishFrom } : {}),
+  ...(egress.length > 0 ? { egress } : {}),
+});
+
 /** What the kernel is to have for it; ports lead to the first interface. */
 function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, interfaces: Interface[]): Policy {
   const [first] = interfaces;
@@ -272,7 +281,7 @@ function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, int
     address: first?.network && address !== null ? address : '',
     isolated: placed.flatMap(({ spec: { network } }) => (network && !network.icc ? [network.name] : [])),
     publish: published,
-    ...(spec.publishFrom && spec.publishFrom.length > 0 ? { publishFrom: spec.publishFrom } : {}),
+    ...limitsOf(spec),
     links,
     exposed: spec.exposed,
     masquerade,

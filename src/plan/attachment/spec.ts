@@ -3,6 +3,7 @@ import type { Cidr } from '../../model/address.ts';
 import type { AddressStore, AttachmentRecord, Life, Owner } from '../../model/attachment.ts';
 import type { AddressRange, NetworkConfig } from '../../model/config.ts';
 import type { ContainerOptions, LinkOption } from '../../model/container-options.ts';
+import type { Egress } from '../../model/policy.ts';
 import type { Port, PortRange } from '../../model/ports.ts';
 import type { Wanted } from './publish.ts';
 import type { WiredRoute } from './wiring.ts';
@@ -16,6 +17,8 @@ export interface AttachmentSpec {
   publish: Wanted[];
   /** Subnets whose connections to what it publishes are let through; none or undefined: all. */
   publishFrom?: Cidr[];
+  /** What it may reach; none or undefined: everything. */
+  egress?: Egress[];
   /** Where host ports come from that nobody chose. */
   publishPorts: PortRange;
   /** What links to it open. */

@@ -52,9 +52,16 @@ const PUBLISH = [
  *   oifname @bridges return                    between our own networks nothing else is translated
  *   ip saddr @subnets masquerade               uplinks = *
  *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
+ * input: what a confined container asks of the host is its DNS and DHCP.
+ *   iifname != @bridges accept
+ *   ct state established,related accept
+ *   udp dport { 53, 67 } accept
+ *   tcp dport 53 accept
+ *   ip saddr @confined ip saddr . ip daddr != @egress … != @egress_ports drop
  * forward: the admin's own rules first, where there are any (admin-rules.ts). Then: who may begin to talk to whom. By the connection and not by the packet, as answers come by any interface. Where icc = false the
  * bridge sends bridged packets here as well (isolation.ts). IPv6 has no links.
  *   ct state established,related accept        answers to what was let through
+ *   ip saddr @confined ip saddr . ip daddr != @egress … != @egress_ports drop       egress
  *   ct status dnat ip daddr @limited ip daddr . ip saddr != @publish_from drop      publish-from
  *   ct status dnat accept                      published ports
  *   iifname . oifname @reach accept            reach, trusted, and within a network icc
@@ -123,11 +130,22 @@ export function wantedTable(
           'ip saddr . oifname @uplinks masquerade',
         ],
       },
+      input: {
+        hook: 'type filter hook input priority 0; policy accept;',
+        rules: [
+          'iifname != @bridges accept',
+          'ct state established,related accept',
+          'udp dport { 53, 67 } accept',
+          'tcp dport 53 accept',
+          CONFINED,
+        ],
+      },
       forward: {
         hook: 'type filter hook forward priority 0; policy accept;',
         rules: [
           ...(admin === null ? [] : JUMPS),
           'ct state established,related accept',
+          CONFINED,
           'ct status dnat ip daddr @limited ip daddr . ip saddr != @publish_from drop',
           'ct status dnat accept',
           'iifname . oifname @reach accept',
@@ -156,6 +174,10 @@ function reachable(networks: NetworkConfig[]): string[] {
   ]);
   return [...new Set(pairs.map(([from, to]) => `"${from}" . "${to}"`))];
 }
+
+/** What a container that may not reach everything begins with somebody else. */
+const CONFINED =
+  'ip saddr @confined ip saddr . ip daddr != @egress ip saddr . ip daddr . meta l4proto . th dport != @egress_ports drop';
 
 const IFNAMES = 'type ifname;';
 const quoted = (names: string[]): string[] => names.map((name) => `"${name}"`);
