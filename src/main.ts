@@ -40,10 +40,10 @@ async function main(words: string[]): Promise<number> {
     const { runCni } = await import('./frontend/cni/main.ts');
     return runCni(words.slice(1));
   }
-  // Runs at boot and after every change; without options it needs no parser.
-  if (words.length === 1 && words[0] === 'up') {
+  // Runs at boot and after every change; so it needs no parser.
+  if (words[0] === 'up' && (words.length === 1 || (words.length === 2 && words[1] === '--last-good'))) {
     const { up } = await import('./frontend/cli/up.ts');
-    return up({});
+    return up({ lastGood: words.length === 2 });
   }
   const { runCommand } = await import('./frontend/cli/program.ts');
   return runCommand(words, callerDirectory);

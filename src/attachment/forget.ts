@@ -5,6 +5,7 @@ import { reservationFile } from '../plan/attachment/names.ts';
 import { releaseAddress, storeOf } from '../store/addresses.ts';
 import { forgetAliases } from '../store/aliases.ts';
 import { readContainer, readKept, removeKept } from '../store/records.ts';
+import { forgetRefusal } from '../store/refusals.ts';
 import type { Applying } from '../system/apply.ts';
 import { removeFile } from '../system/files.ts';
 import { detach } from './detach.ts';
@@ -24,5 +25,6 @@ export async function forget(how: Applying, container: string): Promise<void> {
     releaseAddress(storeOf(network), { id: holderIdOf(owner) });
   removeKept(container);
   forgetAliases(container);
+  forgetRefusal(container);
   for (const path of [optionsCache(container), linkEnvironmentPath(container)]) removeFile(path);
 }

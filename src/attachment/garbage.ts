@@ -17,7 +17,7 @@ import {
   showOwner,
 } from '../model/attachment.ts';
 import type { Finding } from '../model/finding.ts';
-import { RUN, SLOTS, STATE } from '../model/paths.ts';
+import { RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { showHostPort } from '../plan/attachment/publish.ts';
 import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
@@ -25,6 +25,7 @@ import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
 import { isInProgress, isLive, listKept, listRecords, readKept, unsureAddresses } from '../store/records.ts';
+import { readRefusal } from '../store/refusals.ts';
 import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
@@ -38,7 +39,7 @@ export interface Garbage {
   ports: HeldPort[];
   /** Names, MACs and masqueraded addresses. */
   entries: Entry[];
-  /** Files that dnsmasq reads. */
+  /** Files that dnsmasq reads, and notes about starts. */
   files: string[];
   /** Temporary files and places in the queue of processes that were killed. */
   abandoned: string[];
@@ -52,6 +53,7 @@ export interface Garbage {
 
 /** A reservation this young (ms) may be of a container that lxc-execute has just started, which has no directory. */
 const STARTING_MS = 60_000;
+const REFUSALS = dirname(refusalFile('-'));
 /** An empty file this old (ms) in the queue of hooks is of one that was killed before it had written its pid. */
 const WRITING_MS = 1_000;
 
@@ -123,8 +125,9 @@ export function readOwners(): Owners {
 /** Whether it may have what its record does not say yet, or any more. */
 const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
 
-/** Hosts files of names, and reservations in DHCP. */
+/** Hosts files of names, reservations in DHCP, and why starts were refused. */
 const listFiles = (): string[] => [
+  ...filesIn(REFUSALS).map((file) => `${REFUSALS}/${file}`),
   ...filesIn(`${RUN}/names`).flatMap((domain) =>
     filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`),
   ),
@@ -147,6 +150,7 @@ const listAbandoned = (): string[] => [
 /** Reservations in DHCP are kept while a container is stopped. */
 function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   const file = basename(path);
+  if (dirname(path) === REFUSALS) return readRefusal(file) !== null;
   if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
   const [, container = '', ifname = ''] = /^(.*)\.(.*)$/.exec(file) ?? [];
   const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>): boolean =>

@@ -63,6 +63,7 @@ export async function takeAddresses(
         search,
         ...(set.wanted === null ? {} : { wanted: set.wanted }),
         ...(hint === undefined ? {} : { hint }),
+        ...(set.dynamic === undefined ? {} : { dynamic: set.dynamic }),
       });
     const { address, fresh } = await retrying(retry, reserve);
     if (fresh) transaction.did(`address ${address}`, () => releaseAddress(store, holder, address));

@@ -1,55 +1,68 @@
 /**
- * The resolved configuration as hooks read it: one stat and one small JSON file instead of cosmiconfig, ini and valibot.
+ * The configuration as hooks read it: three stats and one small JSON file instead of cosmiconfig, ini and valibot.
+ * Where the file has a mistake, the last good configuration goes on: hooks work with it, commands that apply the file refuse.
  * `/run` is root's, so what lies there is trusted.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { Config } from '../model/config.ts';
-import { CONFIG_CACHE, CONFIG_FILE } from '../model/paths.ts';
-import { writeAtomically } from '../system/files.ts';
+import { CONFIG_CACHE, CONFIG_FILES } from '../model/paths.ts';
 
-interface Cache {
+export interface KnownConfig {
+  /** What the file says; where that cannot be, what it said last. */
+  config: Config;
+  /** Every mistake in the file, one per line; null when it has none, and `config` is what it says. */
+  mistake: string | null;
+}
+
+export interface ConfigCache extends KnownConfig {
   /** Changes with the shape of Config, so that an upgrade does not read its predecessor's cache. */
   version: string;
-  source: { path: string; mtimeMs: number; size: number };
-  config: Config;
+  sources: Stamp[];
+}
+
+/** The state of a file that a configuration may be in; null when it is not there. */
+type Stamp = { mtimeMs: number; ctimeMs: number; size: number; inode: number } | null;
+
+/**
+ * The configuration in /etc/nethooks for whoever has to go on in spite of a mistake in it: from the cache while the files are unchanged,
+ * else read anew.
+ * @throws ConfigError for a mistake where no good configuration is known
+ */
+export async function knownConfig(): Promise<KnownConfig> {
+  const cache = readCache();
+  if (cache && isCurrent(cache)) return cache;
+  const sources = stamps();
+  const { readAnew } = await import('./read-anew.ts');
+  return readAnew(cache, sources);
 }
 
 /**
- * The configuration in /etc/nethooks: from the cache while its source is unchanged, else read anew and remembered.
- * @throws ConfigError as loadConfig does
+ * The same for whoever applies what the file says.
+ * @throws ConfigError for any mistake in it
  */
 export async function currentConfig(): Promise<Config> {
-  return cached() ?? refresh();
+  const { config, mistake } = await knownConfig();
+  if (mistake === null) return config;
+  const { ConfigError } = await import('./load.ts');
+  throw new ConfigError(mistake);
 }
 
-/** Reads the configuration and keeps the result for hooks; without root, or on a read-only /run, it is only read. */
-async function refresh(): Promise<Config> {
-  const { loadConfig } = await import('./load.ts');
-  const config = loadConfig();
-  const cache: Cache = { version: NETHOOKS_VERSION, source: stamp(config.source), config };
+/** What was read last by this version; undefined where that is not known. */
+export function readCache(): ConfigCache | undefined {
   try {
-    writeAtomically(CONFIG_CACHE, JSON.stringify(cache));
-  } catch {
-    // The cache only saves time.
-  }
-  return config;
-}
-
-function cached(): Config | undefined {
-  try {
-    const cache = JSON.parse(readFileSync(CONFIG_CACHE, 'utf8')) as Cache;
-    // An .ini that has appeared since goes before the other formats.
-    if (cache.source.path !== CONFIG_FILE && existsSync(CONFIG_FILE)) return undefined;
-    const now = stamp(cache.source.path);
-    const same =
-      cache.version === NETHOOKS_VERSION && now.mtimeMs === cache.source.mtimeMs && now.size === cache.source.size;
-    return same ? cache.config : undefined;
+    const cache = JSON.parse(readFileSync(CONFIG_CACHE, 'utf8')) as ConfigCache;
+    return cache.version === NETHOOKS_VERSION && cache.sources ? cache : undefined;
   } catch {
     return undefined;
   }
 }
 
-function stamp(path: string): Cache['source'] {
-  const { mtimeMs, size } = statSync(path);
-  return { path, mtimeMs, size };
-}
+/** Whether the files are as they were when they were read. */
+export const isCurrent = ({ sources }: Pick<ConfigCache, 'sources'>): boolean =>
+  JSON.stringify(sources) === JSON.stringify(stamps());
+
+const stamps = (): Stamp[] =>
+  CONFIG_FILES.map((path) => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats ? { mtimeMs: stats.mtimeMs, ctimeMs: stats.ctimeMs, size: stats.size, inode: stats.ino } : null;
+  });

@@ -126,10 +126,19 @@ function nameDefaults(dns: string[], keys: NameKeys): NameDefaults {
   return { dns, dnsSearch: keys['dns-search'], dnsOption: keys['dns-option'], extraHost: keys['extra-host'] };
 }
 
-/** The ranges of a network that names none: the first hundred addresses kept for containers, the next hundred for DHCP. */
+/**
+ * The ranges of a network that names none. In a /24 the first hundred addresses are kept for containers, the next hundred are DHCP's; a
+ * smaller one is halved, and a /30 has no DHCP. In a larger one DHCP has the lower half from the hundredth address on, containers have
+ * the upper one: DHCP keeps every address that it had when all subnets were shared out like a /24, as machines may have leases of them.
+ */
 export function defaultRanges(address: string, prefix: number): { reserve: AddressRange; dhcp: AddressRange | null } {
   const { first, last } = subnetOf(address, prefix);
   const size = last - first + 1;
+  if (prefix < 24)
+    return {
+      reserve: { from: toAddress(first + size / 2), to: toAddress(last - 1) },
+      dhcp: { from: toAddress(first + 100), to: toAddress(first + size / 2 - 1) },
+    };
   const half = Math.min(100, size / 2);
   const reserve = { from: toAddress(first + 1), to: toAddress(first + half - 1) };
   if (toAddress(first + 1) === address) reserve.from = toAddress(first + 2);

@@ -3,7 +3,7 @@ import template from '../../templates/nethooks.ini.mustache' with { type: 'text'
 import { defaultRanges } from '../config/resolve.ts';
 import { NethooksError } from '../errors.ts';
 import type { AddressRange } from '../model/config.ts';
-import { CONFIG_DIR, CONFIG_FILE } from '../model/paths.ts';
+import { CONFIG_FILE, CONFIG_FILES } from '../model/paths.ts';
 import { freeBridge, freeSubnet } from '../plan/host/free-subnet.ts';
 import { fill } from '../plan/template.ts';
 import type { Exec } from '../system/exec.ts';
@@ -41,7 +41,4 @@ export async function firstConfig(exec: Exec): Promise<FirstConfig> {
 }
 
 /** The host's configuration in whatever format; undefined when it has none. */
-export const existingConfig = (): string | undefined =>
-  ['ini', 'json', 'yaml']
-    .map((extension) => `${CONFIG_DIR}/nethooks.${extension}`)
-    .find((path) => readText(path) !== null);
+export const existingConfig = (): string | undefined => CONFIG_FILES.find((path) => readText(path) !== null);

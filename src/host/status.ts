@@ -1,20 +1,18 @@
 /** What `nethooks status` knows, as data. */
 
-import { toNumber } from '../model/address.ts';
-import { type AttachmentRecord, holderIdOf } from '../model/attachment.ts';
+import { sizeOf } from '../model/address.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
 import type { HostFacts } from '../model/facts.ts';
-import type { Finding } from '../model/finding.ts';
+import { type Finding, inOneLine } from '../model/finding.ts';
 import { leasesFile } from '../model/paths.ts';
 import { describe, type Plan, type Step } from '../model/step.ts';
-import { namesFile } from '../plan/attachment/names.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
 import { checksumRule, ownRules } from '../plan/host/rules.ts';
 import { type Holder, listAddresses, storeOf } from '../store/addresses.ts';
-import { isAlive, listRecords } from '../store/records.ts';
 import { readText } from '../system/files.ts';
+import { type AttachmentStatus, listAttachments } from './attachments.ts';
 
 export interface Lease {
   address: string;
@@ -69,18 +67,23 @@ export interface Status {
   findings: Finding[];
 }
 
-/** Puts the status together from facts, the plan that `up` would apply, and the store. */
-export function statusOf(config: Config, facts: HostFacts, plan: Plan): Status {
-  const records = listRecords();
+/**
+ * Puts the status together from facts, the plan that `up` would apply, and the store.
+ * @param mistake what is wrong with the file, where `config` is the last good one
+ */
+export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: string | null = null): Status {
+  const attachments = listAttachments();
   return {
-    networks: config.networks.map((network) => networkStatus(network, facts, records)),
+    networks: config.networks.map((network) => networkStatus(network, facts, attachments)),
     forwarding: facts.ipForward === '1',
     resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
     upstreams: facts.upstreams,
     findings: [
+      ...mistakes(mistake),
       ...plan.refusals.map((text) => finding('missing', text)),
       ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
       ...plan.warnings.map((text) => finding('warning', text)),
+      ...attachments.flatMap(refusal),
     ],
   };
 }
@@ -92,10 +95,32 @@ const finding = (severity: Finding['severity'], text: string, remedy: string | n
   remedy,
 });
 
+const mistakes = (text: string | null): Finding[] =>
+  text === null
+    ? []
+    : [
+        ...text.split('\n').map((line) => finding('missing', line)),
+        finding('warning', 'the last good configuration is in use until the file is mended'),
+      ];
+
+const refusal = ({ name, refused }: AttachmentStatus): Finding[] =>
+  refused === null
+    ? []
+    : [
+        {
+          ...finding('warning', `its start at ${refused.at.slice(0, 19)}Z was refused: ${inOneLine(refused.reason)}`),
+          about: name,
+        },
+      ];
+
 /** What a step is about, in one line. */
 const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
 
-function networkStatus(network: NetworkConfig, facts: HostFacts, records: readonly AttachmentRecord[]): NetworkStatus {
+function networkStatus(
+  network: NetworkConfig,
+  facts: HostFacts,
+  attachments: readonly AttachmentStatus[],
+): NetworkStatus {
   const { name, address, prefix, reserve } = network;
   const link = facts.links.find((candidate) => candidate.name === name);
   const checksum = checksumRule(name);
@@ -115,8 +140,8 @@ function networkStatus(network: NetworkConfig, facts: HostFacts, records: readon
     ),
     served: served(network),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
-    reserved: { held: held.length, of: toNumber(reserve.to) - toNumber(reserve.from) + 1 },
-    containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder, records)),
+    reserved: { held: held.length, of: sizeOf(reserve) },
+    containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder, attachments)),
     leases: readLeases(name),
   };
 }
@@ -136,21 +161,18 @@ function containerStatus(
   { domain }: NetworkConfig,
   address: string,
   { id, ifname }: Holder,
-  records: readonly AttachmentRecord[],
+  attachments: readonly AttachmentStatus[],
 ): ContainerStatus {
-  const record = records.find(
-    ({ owner, interfaces }) => holderIdOf(owner) === id && interfaces.some((one) => one.ifname === ifname),
+  const attachment = attachments.find(
+    ({ holder, interfaces }) => holder === id && interfaces.some((one) => one.ifname === ifname),
   );
-  const running = record !== undefined && isAlive(record);
-  const [own] = record?.names.own ?? [];
-  const answers = record && readText(namesFile(domain, record.owner))?.includes(`${address} `);
   return {
     name: id.replace(/^lxc-/, ''),
     address,
     ifname,
-    dnsName: answers && own !== undefined ? `${own}.${domain}` : null,
-    running,
-    pid: running && record.life && 'pid' in record.life ? record.life.pid : null,
+    dnsName: attachment?.names.find((name) => name.endsWith(`.${domain}`)) ?? null,
+    running: attachment?.state === 'running',
+    pid: attachment?.pid ?? null,
   };
 }
 

@@ -134,6 +134,9 @@ export function toAddress(value: number): string {
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
 }
 
+/** How many addresses an inclusive range of IPv4 addresses has. */
+export const sizeOf = ({ from, to }: { from: string; to: string }): number => toNumber(to) - toNumber(from) + 1;
+
 /** First and last address of the IPv4 subnet that `address` lies in. `prefix` is in bits. */
 export function subnetOf(address: string, prefix: number): { first: number; last: number } {
   const size = 2 ** (32 - prefix);

@@ -11,3 +11,9 @@ export interface Finding {
 
 /** The finding in one line. */
 export const showFinding = ({ about, text }: Finding): string => (about === 'host' ? text : `${about}: ${text}`);
+
+/** A text of several lines, each a finding of its own: the first, and how many there are besides. */
+export function inOneLine(text: string): string {
+  const [first = '', ...more] = text.split('\n');
+  return more.length > 0 ? `${first} (and ${more.length} more)` : first;
+}

@@ -3,10 +3,15 @@ export const CONFIG_DIR = '/etc/nethooks';
 /** The admin's own rules for what is forwarded to and from containers. */
 export const ADMIN_RULES = '/etc/nethooks/forward.nft';
 export const CONFIG_FILE = `${CONFIG_DIR}/nethooks.ini`;
+const FORMATS = ['ini', 'json', 'yaml'];
+/** Where a configuration may be; the first that is there counts. */
+export const CONFIG_FILES = FORMATS.map((extension) => `${CONFIG_DIR}/nethooks.${extension}`);
 export const RUN = '/run/nethooks';
 /** The resolved configuration, for hooks. */
 export const CONFIG_CACHE = `${RUN}/config.json`;
 export const STATE = '/var/lib/nethooks';
+/** A copy of the last configuration that was brought up, in the format that it had: there is one of them. */
+export const LAST_GOOD_FILES = FORMATS.map((extension) => `${STATE}/last-good.${extension}`);
 /** A file for each hook that works now; in `limits` how many may, and how long (s) one may do nothing (hooks/lxc/guard). */
 export const SLOTS = `${RUN}/slots`;
 export const HOOK_LIMITS = `${SLOTS}/limits`;
@@ -37,6 +42,8 @@ export const leasesFile = (network: string): string => `${STATE}/${network}.leas
 export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridge}`;
 /** A file per attachment, by its id (model/attachment.ts): `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME`. */
 export const ATTACHMENTS = `${RUN}/attachments`;
+/** Why the last start of a container was refused (store/refusals.ts). */
+export const refusalFile = (container: string): string => `${RUN}/refused/${container}`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;

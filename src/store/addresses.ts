@@ -53,6 +53,8 @@ export interface ReserveOptions {
   wanted?: string;
   /** The address that this holder is remembered to have. */
   hint?: string;
+  /** With it, a hint outside of the ranges stays the holder's, unless it lies here, where somebody else gives addresses out. */
+  dynamic?: AddressRange | null;
   /** Whether to look through the whole directory for an address that the holder may have, though nobody remembers; default: true. */
   search?: boolean;
   /** The index of host-local's range set that the ranges are; default: 0. */
@@ -72,13 +74,19 @@ export function reserveAddress(
 ): Reservation {
   const directory = directoryOf(store);
   if (!isWritable(holder)) throw new NethooksError(`not a holder of an address: ${JSON.stringify(holder)}`);
-  const { skip = [], wanted, hint, set = 0, search = true } = options;
+  const { skip = [], wanted, hint, dynamic, set = 0, search = true } = options;
   const bounds = ranges.map(toBounds);
   if (wanted !== undefined) return reserveWanted(store, holder, inFamily(wanted, bounds), skip);
 
   const usable = (address: string) => !skip.includes(address) && indexOf(bounds, parseIp(address)) >= 0;
   const isOurs = (address: string) => usable(address) && isHeldBy(`${directory}/${address}`, holder);
-  if (hint !== undefined && isOurs(hint)) return { address: hint, fresh: false };
+  const elsewhere = dynamic === undefined ? null : (dynamic ? [dynamic] : []).map(toBounds);
+  const staysOurs = (address: string) =>
+    elsewhere !== null &&
+    !skip.includes(address) &&
+    indexOf(elsewhere, parseIp(address)) < 0 &&
+    isHeldBy(`${directory}/${address}`, holder);
+  if (hint !== undefined && (isOurs(hint) || staysOurs(hint))) return { address: hint, fresh: false };
   const sticky = search ? addressFiles(directory).find(isOurs) : undefined;
   if (sticky !== undefined) return { address: sticky, fresh: false };
 

@@ -31,7 +31,7 @@ const state = async () =>
     host,
     `pgrep -fa '/run/[n]ethooks/dnsmasq' || true
     find /run/nethooks /var/lib/nethooks /var/lib/cni -type f ! -name config.json ! -name '*.leases' ! -name '*.pid' \\
-      ! -path '*/install/*' ! -path '*/cache/*' ! -path '*/told/*' ! -path '*/gc/*' ! -name 'last_reserved_ip.*' | sort | xargs md5sum`,
+      ! -path '*/install/*' ! -path '*/cache/*' ! -path '*/told/*' ! -path '*/gc/*' ! -path '*/refused/*' ! -name 'last_reserved_ip.*' | sort | xargs md5sum`,
   ));
 /** A nethooks command that must fail with these words and change nothing. */
 const refused = async (words: string[], message: RegExp, code = 1) => {
@@ -127,23 +127,81 @@ describeLab('bad input', () => {
       ],
     ])('%s: every command says where, and what is allowed', async (_what, ini, message) => {
       await writeConfig(host, ini);
-      for (const words of [['up'], ['plan'], ['status'], ['config', 'check']]) await refused(words, message);
+      for (const words of [['up'], ['plan'], ['config', 'check']]) await refused(words, message);
+      const { code, stdout, stderr } = await nethooks('status');
+      expect({ code, stderr }).toEqual({
+        code: 3,
+        stderr: 'nethooks: the last good configuration is in use until the file is mended\n',
+      });
+      expect(stdout).toMatch(/^br0 {2}10\.0\.0\.1\/24 {2}up /);
+      expect(stdout).toMatch(message);
+      const { findings } = JSON.parse((await nethooks('status', '--json')).stdout);
+      expect(findings[0]).toMatchObject({ severity: 'missing', about: 'host', text: expect.stringMatching(message) });
     });
 
-    it('if-up.d says so, logs it, and goes on', async () => {
-      await writeConfig(host, '[network.br0\n');
+    it('if-up.d logs it, and goes on with the last good one', async () => {
+      await must(host, ['nethooks', 'up']);
       const before = await state();
+      await writeConfig(host, '[network.br0\n');
+      await sh(host, 'ip link set br0 down');
       const env = { IFACE: 'eth0', ADDRFAM: 'inet', METHOD: 'static', MODE: 'start', PHASE: 'post-up' };
       const { code, stdout, stderr } = await host.run(['/etc/network/if-up.d/nethooks'], { env });
-      expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-      expect(stderr).toMatch(/^nethooks: if-up eth0: \/etc\/nethooks\/nethooks\.ini:1: [^\n]*\n$/);
-      expect(await hookLog()).toMatch(/^\S+Z if-up eth0: \/etc\/nethooks\/nethooks\.ini:1: [^\n]*\n$/);
+      expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' });
+      expect(await hookLog()).toMatch(
+        /^\S+Z configuration: \/etc\/nethooks\/nethooks\.ini:1: [^\n]*; the last good one stays in use\n$/,
+      );
       expect(await state()).toBe(before);
     });
 
-    it('start-host refuses with one line in the log of LXC and in ours, and nothing is left', async () => {
+    describe('containers go on to start with the last good one', () => {
+      const MISTAKES = `${BR0}adress = 1\nmtu = none\n`;
+      const LOGGED =
+        /^\S+Z configuration: \S*nethooks\.ini:\d: [^\n]* \(and 1 more\); the last good one stays in use\n$/;
+      const startsAndStops = async () => {
+        await must(host, ['lxc-start', '-n', 'test']);
+        await sh(host, 'busybox ping -c 1 -W 1 test.lxc');
+        await stopped('test');
+      };
+
+      it('and one line in the log says so, however many do', async () => {
+        await must(host, ['nethooks', 'up']);
+        await writeConfig(host, MISTAKES);
+        await startsAndStops();
+        await startsAndStops();
+        expect(await hookLog()).toMatch(LOGGED);
+        await must(host, ['nethooks', 'configure', 'test', '-p', '8080:80']);
+        await must(host, ['nethooks', 'configure', 'test', '--no-publish']);
+      });
+
+      it.each([
+        ['an upgrade', 'sed -i \'s/"version":"[^"]*"/"version":"0.0.1"/\' /run/nethooks/config.json'],
+        ['a reboot', 'nethooks down; rm -r /run/nethooks; nethooks up --last-good'],
+      ])('also after %s', async (_what, script) => {
+        await must(host, ['nethooks', 'up']);
+        await writeConfig(host, MISTAKES);
+        await sh(host, script);
+        await startsAndStops();
+        expect(await hookLog()).toMatch(LOGGED);
+        await refused(['up'], /nethooks\.ini:3: \[network\.br0\] adress = 1: unknown key/);
+      });
+
+      it('and with what the file says again as soon as it is mended', async () => {
+        await writeConfig(host, MISTAKES);
+        await startsAndStops();
+        await writeConfig(host, `${BR0}domain = example\n`);
+        await must(host, ['nethooks', 'up']);
+        await must(host, ['lxc-start', '-n', 'test']);
+        await sh(host, 'busybox ping -c 1 -W 1 test.example');
+        await stopped('test');
+        await writeConfig(host, BR0);
+        await must(host, ['nethooks', 'up']);
+      });
+    });
+
+    it('start-host refuses where no good one is known, with one line in the log of LXC, and nothing is left', async () => {
       await writeConfig(host, `${BR0}adress = 1\nmtu = none\n`);
       const before = await state();
+      await sh(host, 'rm /run/nethooks/config.json; mv /var/lib/nethooks/last-good.ini /run/kept.ini');
       const { code, log } = await failedStart('test');
       expect(code).not.toBe(0);
       const lines = log.match(/nethooks: start-host test: .*/g);
@@ -152,6 +210,7 @@ describeLab('bad input', () => {
       const own = await hookLog();
       expect(own).toMatch(/start-host test: .*nethooks\.ini:3: \[network\.br0\] adress = 1: unknown key/);
       expect(own).toMatch(/start-host test: .*nethooks\.ini:4: \[network\.br0\] mtu = none: allowed: auto/);
+      await sh(host, 'rm /run/nethooks/refused/test; mv /run/kept.ini /var/lib/nethooks/last-good.ini');
       expect(await state()).toBe(before);
     });
 
@@ -269,16 +328,17 @@ describeLab('bad input', () => {
     it('no address is left: refused, and nothing is taken', async () => {
       await writeConfig(host, `${BR0}reserve = 10.0.0.2-10.0.0.2\n`);
       await must(host, ['nethooks', 'up']);
-      await must(host, ['lxc-start', '-n', 'second']);
+      await must(host, ['lxc-start', '-n', 'test']);
       const before = await state();
-      const { code, log } = await failedStart('test');
+      const { code, log } = await failedStart('second');
       expect(code).not.toBe(0);
       const message =
-        /start-host test: no free address in network br0: all of 10\.0\.0\.2-10\.0\.0\.2 is in use, 1 held; make the range larger/;
+        /start-host second: no free address in network br0: all of 10\.0\.0\.2-10\.0\.0\.2 is in use, 1 held; make the range larger/;
       expect(log).toMatch(message);
       expect(await hookLog()).toMatch(message);
       expect(await state()).toBe(before);
-      await sh(host, 'lxc-stop -k -n second; lxc-destroy -n second');
+      await stopped('test');
+      await sh(host, 'lxc-destroy -n second');
       await writeConfig(host, BR0);
       await must(host, ['nethooks', 'up']);
     });

@@ -1,4 +1,4 @@
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import {
   capture,
@@ -145,6 +145,118 @@ describeLab('LXC containers', () => {
     await sh(host, "sed -i '/no.such.init/d' /var/lib/lxc/bad/config");
     await start('bad');
     await sh(host, 'busybox ping -c 1 -W 1 bad.lxc; lxc-stop -k -n bad; lxc-destroy -n bad');
+  });
+
+  describe('that are refused', () => {
+    const SAID =
+      'nethooks: container shut was not started: /etc/nethooks/containers/shut.ini:1: publish = 99999: publish 99999: ';
+    /** Runs a shell script in which lxc-start fails; what it printed. */
+    const output = async (script: string) => (await host.run(['sh', '-c', script])).stdout;
+
+    beforeAll(async () => {
+      await createContainer(host, 'shut', STILL);
+      await sh(host, "mkdir -p /etc/nethooks/containers; echo 'publish = 99999' >/etc/nethooks/containers/shut.ini");
+    });
+
+    it.each([
+      ['a pipe', 'lxc-start -n shut 2>&1 | cat'],
+      ['a pipe, in the foreground', 'lxc-start -F -n shut 2>&1 | cat'],
+      ['a terminal', "script -qc 'lxc-start shut' /dev/null"],
+      ['a terminal, in the foreground', "script -qc 'lxc-start --name=shut -F' /dev/null"],
+      [
+        'a pipe, of lxc-autostart',
+        "echo 'lxc.group = shut' >>/var/lib/lxc/shut/config; lxc-autostart -g shut -A 2>&1 | cat",
+      ],
+      ['a pipe, of lxc-execute', 'lxc-execute -n shut -- /bin/true 2>&1 | cat'],
+    ])('say why on %s, once', async (_what, script) => {
+      const lines = (await output(script)).split(/\r?\n/).filter((line) => line.startsWith('nethooks:'));
+      expect(lines).toEqual([expect.stringContaining(SAID)]);
+    });
+
+    it('write into no file, to nobody that a container may have made, and wait for no reader', async () => {
+      expect(await output('lxc-start -n shut 2>/run/errors; cat /run/errors; rm /run/errors')).not.toContain(SAID);
+      const { stdout, code } = await host.run([
+        'sh',
+        '-c',
+        `mkdir /run/fake; cp "$(command -v cat)" /run/fake/lxc-start; cd /run/fake
+sleep 3 | ./lxc-start - shut 2>&1 | cat >same &
+sleep 3 | unshare -m ./lxc-start - shut 2>&1 | cat >other-mounts &
+sleep 3 | setpriv --reuid=nobody --clear-groups ./lxc-start - shut 2>&1 | cat >other-user &
+sleep 3 | ./lxc-start - another 2>&1 | cat >other-container &
+sleep 3 | sh -c 'dd if=/dev/zero bs=65536 count=1 status=none >&2; exec ./lxc-start - shut' 2>&1 | sleep 3 &
+sleep 0.5
+timeout 2 lxc-start -n shut 2>/dev/null; echo $?
+wait; grep -l nethooks: *; rm -r /run/fake`,
+      ]);
+      expect({ stdout, code }).toEqual({ stdout: '1\nsame\n', code: 0 });
+    });
+
+    it('are shown by status, ps and inspect until they start', async () => {
+      await host.run(['lxc-start', '-n', 'shut']);
+      const { findings } = JSON.parse((await host.run(['nethooks', 'status', '--json'])).stdout);
+      expect(findings).toEqual([
+        { severity: 'warning', about: 'shut', text: expect.stringContaining(' was refused: /etc/'), remedy: null },
+      ]);
+      expect(await sh(host, 'nethooks ps')).toMatch(/^shut +lxc +refused +- +- +- +-$/m);
+      expect(JSON.parse(await sh(host, 'nethooks inspect shut --json'))).toMatchObject({
+        id: 'lxc/shut',
+        state: 'refused',
+        refused: { configFile: '/var/lib/lxc/shut/config', reason: expect.stringContaining('publish = 99999') },
+      });
+      expect(await sh(host, 'nethooks gc')).not.toContain('shut');
+      await sh(host, 'mv /etc/nethooks/containers/shut.ini /run; lxc-start -n shut');
+      expect(JSON.parse(await sh(host, 'nethooks status --json')).findings).toEqual([]);
+      await sh(host, 'lxc-stop -k -n shut; mv /run/shut.ini /etc/nethooks/containers');
+      await eventually(async () => expect(await sh(host, 'nethooks ps')).toMatch(/^shut +lxc +stopped /m));
+    });
+
+    it('and until they are no more', async () => {
+      await sh(host, 'lxc-start -n shut 2>/dev/null || true; cp -a /var/lib/lxc/shut /run/shut; lxc-destroy -n shut');
+      expect(await sh(host, 'ls /run/nethooks/refused')).toBe('');
+      await sh(host, 'mv /run/shut /var/lib/lxc; lxc-start -n shut 2>/dev/null || rm -r /var/lib/lxc/shut');
+      expect(await sh(host, 'ls /run/nethooks/refused; nethooks status')).toMatch(/^shut\n(?!.*refused)/);
+      await sh(host, 'rm /etc/nethooks/containers/shut.ini; nethooks gc');
+      expect(await sh(host, 'ls /run/nethooks/refused; rm /var/log/nethooks/hooks.log')).toBe('');
+    });
+  });
+
+  it('are listed with what is connected otherwise, with state, addresses, ports and links', async () => {
+    await createContainers(host, ['front', 'back'], STILL);
+    await sh(
+      host,
+      `nethooks configure front -p 8080:80 --link back:db; lxc-start -n back; lxc-start -n front
+ip netns add tool; nethooks attach netns:/run/netns/tool -p 8081:81`,
+    );
+    const ps = await sh(host, 'nethooks ps');
+    expect(ps).toMatch(/^NAME +KIND +STATE +ADDRESS +NETWORK +PORTS +LINKS\n/);
+    expect(ps).toMatch(/^back +lxc +running +10\.0\.0\.\d+ +br0 +- +-$/m);
+    expect(ps).toMatch(/^front +lxc +running +10\.0\.0\.\d+ +br0 +80\/tcp->0\.0\.0\.0:8080 +back:db$/m);
+    expect(ps).toMatch(/^tool +attach +running +10\.0\.0\.\d+ +br0 +81\/tcp->0\.0\.0\.0:8081 +-$/m);
+    expect(await sh(host, 'nethooks port')).toBe('front  80/tcp -> 0.0.0.0:8080\ntool  81/tcp -> 0.0.0.0:8081\n');
+    expect(await sh(host, 'nethooks port tool 81')).toBe('0.0.0.0:8081\n');
+    const all = JSON.parse(await sh(host, 'nethooks ps --json'));
+    const front = JSON.parse(await sh(host, 'nethooks inspect front --json'));
+    expect(all).toContainEqual(front);
+    expect(front).toMatchObject({
+      id: 'lxc/front',
+      state: 'running',
+      pid: await containerPid(host, 'front'),
+      names: ['front.lxc'],
+      ports: [{ protocol: 'tcp', hostAddress: null, hostPort: 8080, containerPort: 80 }],
+      links: [{ container: 'back', alias: 'db' }],
+      refused: null,
+    });
+    await stop('front');
+    await vanished('front.lxc');
+    expect(await sh(host, 'nethooks ps')).toMatch(/^front +lxc +stopped +10\.0\.0\.\d+ +br0 +- +-$/m);
+    expect(await host.run(['nethooks', 'port', 'front'])).toMatchObject({ code: 1, stdout: '' });
+    expect((await host.run(['nethooks', 'inspect', 'nobody'])).stderr).toBe(
+      'nethooks: nothing called nobody is known; `nethooks ps` lists what is\n',
+    );
+    await sh(host, 'ip netns del tool');
+    expect(await sh(host, 'nethooks ps')).toMatch(/^tool +attach +gone /m);
+    await sh(host, 'nethooks gc; lxc-stop -k -n back; lxc-destroy -n front; lxc-destroy -n back');
+    expect(await sh(host, 'nethooks ps')).not.toMatch(/tool|front|back/);
   });
 
   it('may use hook version 0', async () => {

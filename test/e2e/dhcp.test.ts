@@ -7,6 +7,7 @@ import {
   capture,
   commandsOn,
   createContainer,
+  createContainers,
   describeLab,
   eventually,
   inContainer,
@@ -231,6 +232,58 @@ describeLab('DHCP and DNS on the bridge', () => {
     const asked = await packets.stop();
     expect(asked).toContain('example.org');
     expect(asked).not.toMatch(/nobody|in-addr/);
+  });
+
+  it('the default ranges of a large subnet are large, and whoever has an address of the earlier ones keeps it', async () => {
+    const wide = '[network.br0]\naddress = 10.0.0.1/20\n';
+    await up(`${wide}dhcp = 10.0.0.100-10.0.0.200\nreserve = 10.0.0.2-10.0.0.99\n`);
+    await start('still');
+    const address = await resolved('still.lxc');
+    expect(address).toMatch(/^10\.0\.0\.\d\d?$/);
+    const { ip } = await ask('one');
+    expect(ip).toMatch(/^10\.0\.0\.(1\d\d|200)$/);
+    const lease = async () => (await leases()).find((one) => one.address === ip);
+    const before = await lease();
+
+    await up(wide);
+    expect(await sh(host, 'cat /run/nethooks/dnsmasq/br0/dnsmasq.conf')).toMatch(/^dhcp-lease-max=3995$/m);
+    await sh(
+      host,
+      `busybox ping -c 1 -W 1 still.lxc; ip -n one address replace ${ip}/20 dev eth0; busybox ping -c 1 -W 1 ${ip}`,
+    );
+    expect(await lease()).toEqual(before);
+    expect((await ask('one', '-r', ip as string)).ip).toBe(ip);
+    await stop('still');
+    await start('still');
+    await createContainer(host, 'fresh', STILL);
+    await start('fresh');
+    expect(await resolved('still.lxc')).toBe(address);
+    expect(await resolved('fresh.lxc')).toMatch(/^10\.0\.(8|9|1\d)\.\d+$/);
+    await sh(host, 'busybox ping -c 1 -W 1 fresh.lxc; lxc-attach -n fresh -- ping -c 1 -W 1 still');
+    expect((await status()).findings).toEqual([]);
+    await stop('still', 'fresh');
+    await sh(host, 'lxc-destroy -n fresh; ip -n one address flush dev eth0');
+    await up(BR0);
+  });
+
+  it.each([
+    ['10.5.0.1/30', 1],
+    ['10.5.0.6/29', 3],
+    ['10.5.0.17/28', 6],
+  ])('a subnet as small as %s has room for %d containers, and says so when it is full', async (address, room) => {
+    await up(`[network.br0]\naddress = ${address}\n`);
+    const held = Array.from({ length: room }, (_, index) => `c${index}`);
+    await createContainers(host, [...held, 'late'], STILL);
+    for (const name of held) await start(name);
+    for (const name of held) await sh(host, `busybox ping -c 1 -W 1 ${name}.lxc`);
+    expect((await host.run(['sh', '-c', 'lxc-start -n late 2>&1 | cat'])).stdout).toMatch(
+      new RegExp(
+        `^nethooks: container late was not started: no free address in network br0: all of [-0-9.]+ is in use, ${room} held`,
+      ),
+    );
+    await stop(...held);
+    await sh(host, 'for name; do lxc-destroy -n "$name"; done', [...held, 'late']);
+    await up(BR0);
   });
 
   it('large subnets have many reverse zones', async () => {

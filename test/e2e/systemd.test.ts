@@ -71,6 +71,18 @@ systemctl daemon-reload`);
     expect(await resolved('test.lxc')).toBe('10.0.0.2');
   });
 
+  it('why it was not started is in the journal of its service', async () => {
+    await sh("mkdir -p /etc/nethooks/containers; echo 'publish = 99999' >/etc/nethooks/containers/service.ini");
+    await debian.run(['systemctl', 'start', 'lxc@service']);
+    const line =
+      'nethooks: container service was not started: /etc/nethooks/containers/service.ini:1: publish = 99999: ';
+    for (const look of ['journalctl --no-pager -o cat -u lxc@service', 'systemctl status --no-pager lxc@service'])
+      await eventually(async () => expect((await debian.run(['sh', '-c', look])).stdout).toContain(line), 10_000);
+    await sh('systemctl stop lxc@service; rm /etc/nethooks/containers/service.ini; systemctl start lxc@service');
+    await answers('service.lxc', '10.0.0.3');
+    await sh('systemctl stop lxc@service; systemctl reset-failed; rm /var/log/nethooks/hooks.log');
+  });
+
   it('ifup and ifdown fire our hooks: an interface becomes an uplink and stops to be one', async () => {
     await sh(`cat >/etc/network/interfaces.d/eth1 <<'END'
 iface eth1 inet static
@@ -122,6 +134,23 @@ nethooks up`);
     await sh('ping -c 1 -W 2 test.lxc && lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
     expect(await sh('nethooks plan')).toBe('nothing would change\n');
     expect((await debian.run(['cat', '/var/log/nethooks/hooks.log'])).stdout).toBe('');
+  });
+
+  it('after a reboot with a mistake in the configuration, too', async () => {
+    await sh("echo 'adress = 10.0.0.9' >>/etc/nethooks/nethooks.ini");
+    await debian.reboot();
+    expect(await sh('systemctl --failed --no-legend; systemctl is-system-running')).toBe('running\n');
+    expect(await resolved('test.lxc')).toBe('10.0.0.2');
+    await sh('lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
+    const mistake = /nethooks\.ini:\d+: \[network\.br0\] adress = 10\.0\.0\.9: unknown key; allowed: /;
+    expect(await sh('journalctl --no-pager -o cat -b -u nethooks')).toMatch(mistake);
+    expect(await debian.run(['nethooks', 'status'])).toMatchObject({ code: 3, stdout: expect.stringMatching(mistake) });
+    expect(await debian.run(['nethooks', 'up'])).toMatchObject({ code: 1, stderr: expect.stringMatching(mistake) });
+    await sh('systemctl restart nftables');
+    await eventually(() => sh('nft list table inet nethooks'), 10_000);
+    await sh(
+      'sed -i /adress/d /etc/nethooks/nethooks.ini; nethooks up; nethooks status; rm /var/log/nethooks/hooks.log',
+    );
   });
 
   it('dnsmasq comes back when it dies', async () => {

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { NethooksError } from '../../src/errors.ts';
-import { listAddresses, releaseAddress, reserveAddress } from '../../src/store/addresses.ts';
+import { listAddresses, type ReserveOptions, releaseAddress, reserveAddress } from '../../src/store/addresses.ts';
 
 let dataDir: string;
 let store: { dataDir: string; network: string };
@@ -127,6 +127,33 @@ describe('round robin', () => {
     mkdirSync(join(directory, 'last_reserved_ip.0'), { recursive: true });
     expect(reserve('a').address).toBe('10.0.0.2');
     expect(reserve('b').address).toBe('10.0.0.3');
+  });
+});
+
+describe('an address of an earlier range', () => {
+  const dynamic = { from: '10.0.0.100', to: '10.0.0.200' };
+  const now = (options: ReserveOptions) =>
+    reserveAddress(store, [{ from: '10.0.0.210', to: '10.0.0.220' }], holder('web'), options);
+
+  it("stays its holder's, but where somebody else gives addresses out", () => {
+    reserve('web');
+    expect(now({ hint: '10.0.0.2', dynamic })).toEqual({ address: '10.0.0.2', fresh: false });
+    expect(now({ hint: '10.0.0.2', dynamic: null })).toEqual({ address: '10.0.0.2', fresh: false });
+    expect(now({ hint: '10.0.0.2', dynamic: { from: '10.0.0.2', to: '10.0.0.200' } })).toEqual({
+      address: '10.0.0.210',
+      fresh: true,
+    });
+  });
+
+  it("is nobody's for the asking", () => {
+    reserve('other');
+    expect(now({ hint: '10.0.0.2', dynamic }).address).toBe('10.0.0.210');
+    expect(now({ hint: '10.0.0.3', dynamic }).address).toBe('10.0.0.210');
+  });
+
+  it('is not kept where nobody asks for that, as host-local does', () => {
+    reserve('web');
+    expect(now({ hint: '10.0.0.2' }).address).toBe('10.0.0.210');
   });
 });
 

@@ -46,6 +46,9 @@ describe('a command line', () => {
     ['down', 'down', [[]], {}],
     ['port web 80/tcp', 'port', ['web', '80/tcp'], {}],
     ['port web', 'port', ['web', undefined], {}],
+    ['port --json', 'port', [undefined, undefined], { json: true }],
+    ['ps', 'ps', [], {}],
+    ['inspect web --json', 'inspect', ['web'], { json: true }],
     ['net.d write --rkt --dir x', 'net.d write', [], { rkt: true, dir: '/home/x' }],
     ['net.d list --cni', 'net.d list', [], { cni: true }],
     ['attach -p 8080:80 -p81:81 web', 'attach', ['web'], { ifname: 'eth0', publish: ['8080:80', '81:81'] }],
@@ -70,7 +73,7 @@ describe('a command line', () => {
     'attach web --mode bridge',
     'configure web --publish',
     'configure web --network-aliases a',
-    'port',
+    'inspect',
     'frobnicate',
   ])('%s is refused', async (line) => {
     await expect(parse(...line.split(' '))).rejects.toThrow();

@@ -52,6 +52,7 @@ beforeEach(() => {
         .replaceAll('/run/systemd', join(directory, 'systemd'))
         .replace('timeout -k 1 5', 'timeout -k 0.2 0.3')
         .replaceAll('/run/nethooks/slots', join(directory, 'slots'))
+        .replace('timeout -k 1 2', 'timeout -k 0.1 0.2')
         .replace('limit=5', 'limit=0.3')
         .replace('rest 1', 'rest 0.1')
         .replace('sleep 1', 'sleep 0.2'),
@@ -202,6 +203,12 @@ it.each([
     expect(log()).toEqual([expect.stringMatching(/Z start-host test: ended, as it did nothing for 0.3 s$/)]);
   },
 );
+
+it('start-host: an executable that hangs is asked once more, to say why the start was refused', () => {
+  standIn(`if [ "$2" = start-refused ]; then echo "$LXC_NAME: $3" >${directory}/refused; exit; fi; sleep 30`);
+  runInPipe('start-host', 'test');
+  expect(lines(join(directory, 'refused'))).toEqual(['test: start-host test: ended, as it did nothing for 0.3 s']);
+});
 
 it.each([
   ['dismisses its watch', 'kill "$NETHOOKS_WATCH"', 1000],

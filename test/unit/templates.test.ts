@@ -24,7 +24,7 @@ const VIEWS = {
     upstream: [''],
     internal: true,
     neighbours: [{ address: '', zones: [''] }],
-    dhcp: { ...range, netmask: '', lease: 1 },
+    dhcp: { ...range, netmask: '', lease: 1, most: 1 },
     dhcpHostsDir: '',
     leasesFile: '',
     dnsServers: '',

@@ -96,7 +96,11 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const COMMANDS = {
   up: {
     help: 'bring every network up, or back to what the configuration says',
-    options: { 'dry-run': dryRun, json: steps },
+    options: {
+      'dry-run': dryRun,
+      json: steps,
+      'last-good': { help: 'go on with the last good configuration where the file has a mistake, as at boot' },
+    },
   },
   down: {
     help: 'take down every network, or those named',
@@ -112,10 +116,19 @@ export const COMMANDS = {
     help: 'show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is',
     options: { json },
   },
+  ps: {
+    help: 'list containers and other attachments: state, addresses, ports, links',
+    options: { json },
+  },
+  inspect: {
+    help: 'show all that is known of one of them',
+    arguments: [['<name>', 'as `ps` calls it, or its id']],
+    options: { json },
+  },
   port: {
-    help: "show where a running container's ports are published, or one of them",
+    help: "show where the ports of all running containers are published, or one container's, or one port",
     arguments: [
-      ['<name>', ''],
+      ['[name]', ''],
       ['[port]', 'PORT or PORT/PROTOCOL of the container'],
     ],
     options: { json },

@@ -2,7 +2,6 @@
 
 import { withNamespace } from '../../attachment/detach.ts';
 import { reconfigure } from '../../attachment/reconfigure.ts';
-import { currentConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
 import { bare } from '../../model/address.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
@@ -28,7 +27,7 @@ import type { OptionsOf } from './commands.ts';
 import { flagWords, withoutKeys } from './container-options.ts';
 import { EXIT } from './exit.ts';
 import { printPlan, warn } from './output.ts';
-import { requireRoot } from './up.ts';
+import { requireRoot, workingConfig } from './up.ts';
 
 type ConfigureOptions = OptionsOf<'configure'>;
 
@@ -79,7 +78,7 @@ async function attempt(name: string, turn: (name: string) => Promise<Outcome>): 
 
 /** What does one container. */
 async function prepare(how: Applying, options: ConfigureOptions): Promise<(name: string) => Promise<Outcome>> {
-  const config = await currentConfig();
+  const config = await workingConfig();
   const hooks = hooksDirectory();
   if (hooks === null) throw new NethooksError('the LXC hooks are not installed; ./install.sh brings them');
   const networks = config.networks.map(({ name }) => name);

@@ -1,7 +1,7 @@
 /** `nethooks net.d`: the directories that rkt and other CNI runtimes read their networks from. */
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { currentConfig } from '../../config/cache.ts';
+import { knownConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
 import { readText, writeAtomically } from '../../system/files.ts';
 import { readRoutes } from '../../system/routes.ts';
@@ -113,7 +113,7 @@ function places({
 /** Subnets by network; none without a configuration, which these directories do not need. */
 async function subnets(): Promise<Record<string, string>> {
   try {
-    const { networks } = await currentConfig();
+    const { networks } = (await knownConfig()).config;
     return Object.fromEntries(networks.map(({ name, subnet }) => [name, subnet]));
   } catch (error) {
     if (!(error instanceof NethooksError)) throw error;

@@ -7,6 +7,7 @@ import { gc } from './gc.ts';
 import { check as checkNetD, list as listNetD, write as writeNetD } from './net-d.ts';
 import { type Actions, parserFor, withSwitchValues } from './parser.ts';
 import { port } from './port.ts';
+import { inspect, ps } from './ps.ts';
 import { status } from './status.ts';
 import { plan, up } from './up.ts';
 
@@ -15,6 +16,8 @@ const ACTIONS: Actions = {
   down: ([networks], options) => down(networks, options),
   plan: (_, options) => plan(options),
   status: (_, options) => status(options),
+  ps: (_, options) => ps(options),
+  inspect: ([name], options) => inspect(name, options),
   port: ([name, which], options) => port(name, which, options),
   gc: (_, options) => gc(options),
   'config check': async (_, options) => (await import('./config.ts')).check(options),

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { currentConfig } from '../../config/cache.ts';
+import { keepGood } from '../../config/last-good.ts';
 import { loadConfig } from '../../config/load.ts';
 import { installed } from '../../demo/requirements.ts';
 import { NethooksError } from '../../errors.ts';
@@ -104,6 +105,7 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
   let plan: Plan;
   try {
     plan = await changeHost(how, change, 30);
+    keepGood();
   } catch (error) {
     if (!(error instanceof NethooksError || (error instanceof Error && 'syscall' in error))) throw error;
     warn(error.message);

@@ -1,5 +1,6 @@
 /** `nethooks status`. */
 
+import { knownConfig } from '../../config/cache.ts';
 import { planChange } from '../../host/change.ts';
 import type { NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
@@ -14,9 +15,10 @@ import { changeTo, configuration, requireRoot } from './up.ts';
 /** Prints what is there; exit status 3 when something is missing. */
 export async function status({ config: file, json }: OptionsOf<'status'>): Promise<number> {
   requireRoot('status');
-  const config = await configuration(file);
+  const { config, mistake } =
+    file === undefined ? await knownConfig() : { config: await configuration(file), mistake: null };
   const { plan, facts } = await planChange(execUntil(performance.now() + 60_000), changeTo(config));
-  const current = statusOf(config, facts, plan);
+  const current = statusOf(config, facts, plan, mistake);
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
   return current.findings.some(isMissing) ? EXIT.drift : EXIT.ok;

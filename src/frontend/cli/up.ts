@@ -1,9 +1,11 @@
 /** `nethooks up` and `nethooks plan`. */
 
-import { currentConfig } from '../../config/cache.ts';
+import { currentConfig, knownConfig } from '../../config/cache.ts';
+import { keepGood } from '../../config/last-good.ts';
 import { NethooksError } from '../../errors.ts';
 import { type Change, changeHost, planChange } from '../../host/change.ts';
 import type { Config } from '../../model/config.ts';
+import { inOneLine } from '../../model/finding.ts';
 import type { HostSpec } from '../../plan/host/host.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
@@ -22,11 +24,12 @@ export async function up(options: OptionsOf<'up'>): Promise<number> {
     await show(options);
     return EXIT.ok;
   }
-  const change = changeTo(await configuration(options.config));
+  const change = changeTo(await asked(options));
   requireRoot('up');
   const exec = execUntil(performance.now() + LIMIT_MS);
   const how = { exec, log: warn, wait: true };
   const plan = await changeHost(how, change, WAIT_SECONDS);
+  if (options.config === undefined) keepGood();
   await sweepAfter(how, plan);
   printPlan(plan, options.json ? 'json' : 'done');
   return EXIT.ok;
@@ -38,8 +41,8 @@ export async function plan(options: OptionsOf<'plan'>): Promise<number> {
 }
 
 /** Prints the plan; whether it would change anything. */
-async function show(options: OptionsOf<'plan'>): Promise<boolean> {
-  const change = changeTo(await configuration(options.config));
+async function show(options: OptionsOf<'up'>): Promise<boolean> {
+  const change = changeTo(await asked(options));
   requireRoot('plan');
   const { plan } = await planChange(execUntil(performance.now() + LIMIT_MS), change);
   printPlan(plan, options.json ? 'json' : 'todo');
@@ -53,11 +56,21 @@ export function changeTo({ host, networks }: Config): Change {
   return { spec: () => spec };
 }
 
+const asked = ({ config, lastGood }: OptionsOf<'up'>): Promise<Config> =>
+  lastGood && config === undefined ? workingConfig() : configuration(config);
+
 /** The configuration named with --config, else the host's. */
 export async function configuration(file: string | undefined): Promise<Config> {
   if (file === undefined) return currentConfig();
   const { loadConfig } = await import('../../config/load.ts');
   return loadConfig(file);
+}
+
+/** The host's configuration; where that has a mistake, the last good one, and a warning. */
+export async function workingConfig(): Promise<Config> {
+  const { config, mistake } = await knownConfig();
+  if (mistake !== null) warn(`${inOneLine(mistake)}; the last good configuration is in use`);
+  return config;
 }
 
 /** @throws NethooksError for anyone but root: the kernel would refuse half-way */

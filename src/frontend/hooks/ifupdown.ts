@@ -2,7 +2,8 @@
  * ifupdown's if-up.d and if-post-down.d (interfaces(5)): an interface came or went, so the host is brought to what the
  * configuration says for the interfaces that are up now. That is `up`, and costs nothing when nothing is missing.
  */
-import { currentConfig } from '../../config/cache.ts';
+import { knownConfig } from '../../config/cache.ts';
+import { keepGood } from '../../config/last-good.ts';
 import { changeHost } from '../../host/change.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepAfter } from '../sweep.ts';
@@ -14,8 +15,9 @@ export async function run({ env, ...how }: HookContext): Promise<void> {
   // Called once per family; IPv4 is ours, and `--all` comes at the end of `ifup -a` with the family "meta".
   if (env.ADDRFAM !== 'inet' && env.ADDRFAM !== 'meta') return;
   if (env.IFACE === 'lo') return;
-  const { host, networks } = await currentConfig();
+  const { host, networks } = (await knownConfig()).config;
   const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
+  keepGood();
   for (const warning of plan.warnings) how.log(warning);
   await sweepAfter(how, plan);
 }

@@ -1,5 +1,7 @@
 /** Every hook: an event by name, a deadline, a log. */
 import { NethooksError } from '../../errors.ts';
+import { isSafeName } from '../../model/names.ts';
+import { HOOK_LOG } from '../../model/paths.ts';
 import { type Exec, execUntil, execWithin } from '../../system/exec.ts';
 import { logHook } from '../../system/log.ts';
 import type { HookContext } from './context.ts';
@@ -16,6 +18,8 @@ interface Hook {
 
 const HOOKS: Record<string, Hook> = {
   'start-host': { load: () => import('../lxc/start-host.ts'), refuses: true },
+  // Our shim is about to end a start-host that hangs (hooks/lxc/guard).
+  'start-refused': { load: () => import('./refused.ts'), refuses: false },
   'post-stop': { load: () => import('../lxc/post-stop.ts'), refuses: false },
   destroy: { load: () => import('../lxc/destroy.ts'), refuses: false },
   clone: { load: () => import('../lxc/destroy.ts'), refuses: false },
@@ -44,10 +48,12 @@ export async function runHook(event: string, words: string[]): Promise<number> {
         ? error.message
         : `internal error: ${error instanceof Error ? error.stack : error}`;
     log(message);
-    console.error(
-      `nethooks: ${title}: ${message.split('\n')[0]}${message.includes('\n') ? ' (more in /var/log/nethooks/hooks.log)' : ''}`,
-    );
-    return hook.refuses ? 1 : 0;
+    const brief = `${message.split('\n')[0]}${message.includes('\n') ? ` (more in ${HOOK_LOG})` : ''}`;
+    console.error(`nethooks: ${title}: ${brief}`);
+    if (!hook.refuses) return 0;
+    // A name that is none was said above; nobody looks for it anywhere.
+    if (isSafeName(subject)) (await import('./refused.ts')).tellRefused(process.env, brief, message);
+    return 1;
   } finally {
     dismissWatch();
   }

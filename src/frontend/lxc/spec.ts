@@ -104,7 +104,7 @@ export function specOf({ containers }: Config, running: Running): AttachmentSpec
 
 /** The interface that LXC made, with the sticky address of the network's reserve. */
 function interfaceSpec({ nic, network, wanted, options }: MemberNic): InterfaceSpec {
-  const { name, address, prefix, reserve, subnet } = network;
+  const { name, address, prefix, reserve, dhcp, subnet } = network;
   const gateway = nic.gateway && isIPv4(nic.gateway) && contains(subnet, nic.gateway) ? nic.gateway : address;
   return {
     ifname: nic.name,
@@ -118,7 +118,7 @@ function interfaceSpec({ nic, network, wanted, options }: MemberNic): InterfaceS
     addressing: {
       how: 'store',
       store: storeOf(name),
-      sets: [{ ranges: [{ ...reserve, prefix, gateway }], wanted, skip: [address] }],
+      sets: [{ ranges: [{ ...reserve, prefix, gateway }], wanted, skip: [address], dynamic: dhcp }],
       routes: [],
       hints: [],
       search: false,

@@ -2,8 +2,9 @@
  * lxc.hook.start-host: the container's interface is there, its root is mounted, its init has not run. What is set now from
  * outside is there from init's first instruction on.
  */
-import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readlinkSync } from 'node:fs';
 import { NethooksError } from '../../errors.ts';
+import { refusalFile } from '../../model/paths.ts';
 import type { Applying } from '../../system/apply.ts';
 import { isMissing } from '../../system/files.ts';
 import { ipInside } from '../../system/ip.ts';
@@ -22,6 +23,7 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
     if (fd !== null) how.namespace = { fd, host: null, inside: ipInside(exec, fd) };
     const { start } = await import('./start.ts');
     await start(how, event);
+    if (existsSync(refusalFile(event.name))) (await import('../../store/refusals.ts')).forgetRefusal(event.name);
   } finally {
     if (fd !== null) closeSync(fd);
   }

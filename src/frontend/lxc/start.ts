@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
 import { fileFacts } from '../../attachment/facts.ts';
-import { currentConfig } from '../../config/cache.ts';
+import { knownConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
@@ -37,7 +37,7 @@ export interface Starting {
  */
 export async function start(how: Applying, starting: Starting): Promise<void> {
   const { name, pid, configFile, words } = starting;
-  const config = await currentConfig();
+  const { config } = await knownConfig();
   const options = await containerOptions(name, words, how.log);
   const members = memberNics(readNics(configFile, config), config.networks, options.nics);
   if (members.length === 0) {

@@ -113,6 +113,11 @@ export interface AddressSet {
   wanted: string | null;
   /** Addresses that are never given out. */
   skip: readonly string[];
+  /**
+   * Where dnsmasq gives addresses out. With it, an address that it has stays its own all over the rest of the subnet: the ranges may
+   * have been others when it came.
+   */
+  dynamic?: AddressRange | null;
 }
 
 /** An address that it has, with prefix length. */

@@ -1,6 +1,6 @@
 /** One dnsmasq per network: DHCP for whoever asks on the bridge, DNS for the containers' names. */
 
-import { isIPv4, netmask, subnetOf, toAddress } from '../../model/address.ts';
+import { isIPv4, netmask, sizeOf, subnetOf, toAddress } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import {
@@ -35,8 +35,8 @@ export interface DnsmasqView {
   internal: boolean;
   /** Networks of this host with another domain, and where to ask for their zones. */
   neighbours: { address: string; zones: string[] }[];
-  /** `lease` is in seconds. */
-  dhcp: { from: string; to: string; netmask: string; lease: number | 'infinite' } | null;
+  /** `lease` is in seconds; `most` leases at a time, 0 for dnsmasq's own limit. */
+  dhcp: { from: string; to: string; netmask: string; lease: number | 'infinite'; most: number } | null;
   dhcpHostsDir: string;
   leasesFile: string;
   /** Lists with commas, for DHCP; empty: the option is left out. */
@@ -76,13 +76,23 @@ function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: Host
     neighbours: (internal ? [] : all)
       .filter((other) => other.dns && other.domain !== domain)
       .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
-    dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease },
+    dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease, most: mostLeases(network) },
     dhcpHostsDir: dhcpHostsDir(name),
     leasesFile: leasesFile(name),
     dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
     mtu: mtuOf(network, facts),
   });
+}
+
+/** How many leases dnsmasq has at most by itself, and how many it may have on one network: it writes all of them for each that changes. */
+const LEASES = 1000;
+const MOST_LEASES = 16_384;
+
+/** A lease for every address of both ranges: containers may run a DHCP client, too. 0 where dnsmasq's own limit is enough. */
+function mostLeases({ dhcp, reserve }: NetworkConfig): number {
+  const all = sizeOf(reserve) + (dhcp ? sizeOf(dhcp) : 0);
+  return all > LEASES ? Math.min(all, MOST_LEASES) : 0;
 }
 
 const zonesOf = (networks: NetworkConfig[]): string[] => [
