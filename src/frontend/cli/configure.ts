@@ -7,6 +7,7 @@ import { NethooksError } from '../../errors.ts';
 import { bare } from '../../model/address.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
+import { isLxcConfigBackup } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { ownNames } from '../../plan/attachment/names.ts';
 import { noteAliases } from '../../store/aliases.ts';
@@ -18,7 +19,7 @@ import { lockHost } from '../../system/lock.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
 import { invertFile } from '../../system/undo.ts';
 import { type Mode, parseMode } from '../lxc/adopt.ts';
-import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
+import { type Configured, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, listContainers } from '../lxc/containers.ts';
 import { refreshParents } from '../lxc/links.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
@@ -176,7 +177,9 @@ function show(outcomes: Outcome[], { json, dryRun }: ConfigureOptions): void {
     for (const warning of warnings) warn(`${title}${warning}`);
     if (live === 'refused') continue;
     if (title !== '') console.log(`${container}:`);
-    const copies = steps.filter((step) => step.kind === 'file' && isBackup(step.path) && step.content !== null);
+    const copies = steps.filter(
+      (step) => step.kind === 'file' && isLxcConfigBackup(step.path) && step.content !== null,
+    );
     for (const step of copies) if (step.kind === 'file') console.log(`write ${step.path}: a copy of what is there`);
     if (copies.length < steps.length || steps.length === 0)
       printPlan(

@@ -3,10 +3,12 @@
  * is never touched, so that taking the block out gives the file back byte for byte.
  */
 
+import { dirname } from 'node:path';
 import { NethooksError } from '../../errors.ts';
 import { contains } from '../../model/address.ts';
 import { lastValue, listedValues, parseLxcConfig, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 import { isSafeName } from '../../model/names.ts';
+import { linkEnvironmentPath } from '../../model/paths.ts';
 import { withBlock, withoutBlock } from '../../plan/marked-block.ts';
 import { nicsOf } from './lxc-config.ts';
 
@@ -137,6 +139,18 @@ function hookLines(text: string, { hooks }: AdoptSpec, read: ReadInclude): strin
 
 const isOurs = (value: string, hook: string): boolean =>
   new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
+
+/** The text with the environment of a container's links included from this file only; null for none. */
+export function withLinkInclude(text: string, path: string | null): string {
+  const isInclude = (line: string): boolean =>
+    parseLxcConfig(line).some(
+      ({ key, value }) => key === 'lxc.include' && dirname(value) === dirname(linkEnvironmentPath('-')),
+    );
+  const lines = text.split(/(?<=\n)/).filter((line) => !isInclude(line));
+  const without = lines.join('');
+  const block = path === null ? null : blockOf(without);
+  return block === null ? without : withBlock(without, [...block, `lxc.include = ${path}`]);
+}
 
 /** The lines between our markers; null without a block. */
 function blockOf(text: string): string[] | null {

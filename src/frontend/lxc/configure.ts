@@ -8,7 +8,7 @@ import { NethooksError } from '../../errors.ts';
 import type { Config } from '../../model/config.ts';
 import { isNicKey, keysNeedingNetwork } from '../../model/container-keys.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
-import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
+import { containerFile, linkEnvironmentPath, lxcConfigBackup } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
@@ -53,7 +53,7 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   const iniBefore = readText(ini);
   const iniAfter = remove ? null : edited(iniBefore, request);
   const text = readText(configFile) ?? '';
-  const backup = readText(backupOf(configFile));
+  const backup = readText(lxcConfigBackup(configFile));
   const original = originalOf(text, backup);
   const ours = hookWords(original, readInclude);
   const line = ours ?? [];
@@ -67,7 +67,7 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
     steps: [
       ...environment.write,
       ...fileStep(ini, iniBefore, iniAfter),
-      ...fileStep(backupOf(configFile), backup, after === original ? null : original),
+      ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
       ...fileStep(configFile, text, after),
       ...environment.remove,
     ],
@@ -76,12 +76,6 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
     overridden: overridden(line, words),
   };
 }
-
-const BACKUP = '.nethooks-backup';
-const backupOf = (configFile: string): string => `${configFile}${BACKUP}`;
-
-/** Whether a file is the copy that `configure` keeps of an LXC configuration. */
-export const isBackup = (path: string): boolean => path.endsWith(BACKUP);
 
 /** The container's file with the flags in it; null when nothing is left in it that says something. */
 function edited(before: string | null, { words, without, nic }: ConfigureRequest): string | null {
