@@ -23,9 +23,10 @@ export async function forget(how: Applying, container: string): Promise<void> {
   // Whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(all.flatMap((one) => one.store?.network ?? [])))
     releaseAddress(storeOf(network), { id: holderIdOf(owner) });
-  removeKept(container);
   forgetAliases(container);
   for (const path of [optionsCache(container), linkEnvironmentPath(container)]) removeFile(path);
+  // Last: by what is kept gc knows that there was such a container.
+  removeKept(container);
 }
 
 /** What `nethooks configure` wrote about a container goes with it; what the admin wrote does not. */

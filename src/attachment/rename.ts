@@ -32,11 +32,12 @@ export async function rename(how: Applying, { from, to, configFile }: Renaming):
   renameLinks(how, from, to);
   const kept = readKeptIfThere(from);
   if (kept) {
+    // First, as nobody would give back an address of which no container knows.
+    writeKept(to, { ...kept, ...placeOf({ configFile }) });
     const [old, now] = [from, to].map((name) => holderIdOf({ kind: 'lxc', name })) as [string, string];
     for (const { store, ifname, addresses } of kept.interfaces)
       for (const address of store ? addresses.map(bare) : [])
         if (store) passAddress(store, address, { id: old, ifname }, { id: now, ifname });
-    writeKept(to, { ...kept, ...placeOf({ configFile }) });
   }
   renameAliases(from, to);
   const parents = parentsOf(from);
