@@ -81,6 +81,25 @@ describeLab('Copies, renames and restores', () => {
     expect(await resolved('renamed.lxc')).toBe(address);
   });
 
+  it('copies, renamed and restored ones can be put back as they were before nethooks', async () => {
+    await createContainer(host, 'old', STILL);
+    const without = "sed '/lxc.net/d; /nethooks/d; /lxc.hook.version/d'";
+    await sh(host, `${without} /var/lib/lxc/old/config >/root/old; cp /root/old /var/lib/lxc/old/config`);
+    await configure('old', '-p', '90');
+    await copy('-n', 'old', '-N', 'copied');
+    await copy('-R', '-n', 'old', '-N', 'renamed');
+    await sh(host, 'lxc-snapshot -n renamed; lxc-snapshot -n renamed -r snap0');
+    for (const name of ['copied', 'renamed']) {
+      await start(name);
+      expect(await must(host, ['nethooks', 'port', name])).toContain('90/tcp');
+      await stop(name);
+      await configure(name, '--remove');
+      expect(await read(`/var/lib/lxc/${name}/config`)).not.toMatch(/nethooks|lxc.net/);
+      // Without our hooks nobody tells us of its end.
+      await sh(host, `lxc-destroy -s -n ${name}; touch -d -1hour /var/lib/cni/networks/br0/10.*; nethooks gc`);
+    }
+  });
+
   it('a copy has what two can have, in a file that goes with it, and the log says what it lacks', async () => {
     await createContainers(host, ['web', 'db'], STILL);
     await sh(host, 'cp -p /var/lib/lxc/web/config /root/web.config');
