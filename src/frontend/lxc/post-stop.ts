@@ -1,6 +1,5 @@
 /** lxc.hook.post-stop: also after a start that failed, when there may be nothing to take back. */
 import { detach } from '../../attachment/detach.ts';
-import { forget, forgetOptions } from '../../attachment/forget.ts';
 import { lastValue, parseLxcConfig } from '../../model/lxc-config.ts';
 import { readContainer } from '../../store/records.ts';
 import { readText } from '../../system/files.ts';
@@ -14,6 +13,7 @@ export async function run({ words, env, ...how }: HookContext): Promise<void> {
   if (record) await detach(how, record);
   // LXC removes it after this, and runs no destroy hook.
   if (env.LXC_TARGET !== 'reboot' && isEphemeral(configFile)) {
+    const { forget, forgetOptions } = await import('../../attachment/forget.ts');
     await forget(how, name);
     forgetOptions(name);
   }
