@@ -1,13 +1,14 @@
 /** An LXC container is no more: nothing of it stays, and nobody may go on reaching its address, which somebody else gets. */
 import { holderIdOf } from '../model/attachment.ts';
-import { linkEnvironmentPath, optionsCache } from '../model/paths.ts';
+import { containerFile, linkEnvironmentPath, optionsCache } from '../model/paths.ts';
 import { reservationFile } from '../plan/attachment/names.ts';
+import { WRITTEN } from '../plan/ini-edit.ts';
 import { releaseAddress, storeOf } from '../store/addresses.ts';
 import { forgetAliases } from '../store/aliases.ts';
 import { readContainer, readKept, removeKept } from '../store/records.ts';
 import { forgetRefusal } from '../store/refusals.ts';
 import type { Applying } from '../system/apply.ts';
-import { removeFile } from '../system/files.ts';
+import { readText, removeFile } from '../system/files.ts';
 import { detach } from './detach.ts';
 import { relinkParents } from './relink.ts';
 
@@ -23,8 +24,14 @@ export async function forget(how: Applying, container: string): Promise<void> {
   // Whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(all.flatMap((one) => one.store?.network ?? [])))
     releaseAddress(storeOf(network), { id: holderIdOf(owner) });
-  removeKept(container);
   forgetAliases(container);
   forgetRefusal(container);
   for (const path of [optionsCache(container), linkEnvironmentPath(container)]) removeFile(path);
+  // Last: by what is kept gc knows that there was such a container.
+  removeKept(container);
+}
+
+/** What `nethooks configure` wrote about a container goes with it; what the admin wrote does not. */
+export function forgetOptions(container: string): void {
+  if (readText(containerFile(container))?.startsWith(WRITTEN)) removeFile(containerFile(container));
 }

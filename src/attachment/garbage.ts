@@ -22,6 +22,7 @@ import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractEl
 import { showHostPort } from '../plan/attachment/publish.ts';
 import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
 import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/addresses.ts';
+import { abandonedCopies } from '../store/copies.ts';
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
 import { isInProgress, isLive, listKept, listRecords, readKept, unsureAddresses } from '../store/records.ts';
@@ -30,6 +31,7 @@ import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
 import { lxcPath } from '../system/lxc-path.ts';
+import { hasSnapshots } from '../system/lxc-snapshots.ts';
 
 export interface Garbage {
   /** Attachments whose namespace has gone, or that were never finished. */
@@ -137,6 +139,7 @@ const listFiles = (): string[] => [
 ];
 
 const listAbandoned = (): string[] => [
+  ...abandonedCopies(),
   ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedIn),
   ...filesIn(SLOTS).flatMap((slot) => {
     const path = `${SLOTS}/${slot}`;
@@ -193,11 +196,11 @@ function vanished(kept: ReadonlyMap<string, KeptRecord>, held: readonly Held[], 
     }));
 }
 
-/** Whether a container that does not run is no more. One below a path that is not mounted now may come back. */
+/** Whether a container that does not run is no more. One below a path that is not mounted now may come back, as one that is just restored. */
 export function isDestroyed(name: string, kept: KeptRecord | null | undefined): boolean {
   if (!kept?.place) return !existsSync(join(lxcPath(), name));
   const { configFile, device } = kept.place;
-  if (existsSync(configFile)) return false;
+  if (existsSync(configFile) || hasSnapshots(dirname(configFile))) return false;
   return statSync(dirname(dirname(configFile)), { throwIfNoEntry: false })?.dev === device;
 }
 

@@ -4,12 +4,12 @@ import { elementsOf, subtractElements } from '../model/policy.ts';
 import { releaseAddress } from '../store/addresses.ts';
 import { forgetParent } from '../store/links.ts';
 import { listUnclearPorts, mendPort, releasePorts } from '../store/ports.ts';
-import { isLive, livePolicies, readRecord } from '../store/records.ts';
+import { isLive, livePolicies, readKept, readRecord } from '../store/records.ts';
 import { give, mend } from '../store/register.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import { removeFile } from '../system/files.ts';
 import { detach, type GiveElsewhere, withNamespace } from './detach.ts';
-import { forget } from './forget.ts';
+import { forget, forgetOptions } from './forget.ts';
 import { type Garbage, readOwners } from './garbage.ts';
 
 /**
@@ -29,7 +29,7 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
     const id = attachmentId(owner);
     await attempt(id, () => takeDown(how, id, giveElsewhere));
   }
-  for (const { container } of garbage.vanished) await attempt(container, () => forget(how, container));
+  for (const { container } of garbage.vanished) await attempt(container, () => forgetVanished(how, container));
   // Once more: a start in between may have come to own what was nobody's.
   const owners = readOwners();
   const remove = subtractElements(garbage.elements, elementsOf(...livePolicies(owners.records)));
@@ -51,6 +51,13 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
   for (const { store, address, holder } of garbage.addresses)
     await attempt(address, () => releaseAddress(store, holder, address, { search: false }));
   return failures;
+}
+
+/** Where nobody knows its place, that may just not be mounted: an address can be had again, options cannot. */
+async function forgetVanished(how: Applying, container: string): Promise<void> {
+  const { place } = readKept(container);
+  await forget(how, container);
+  if (place !== undefined) forgetOptions(container);
 }
 
 /** One that is dead, unless it has come back to life. */

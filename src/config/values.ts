@@ -2,6 +2,7 @@
 import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
 import { isAddress } from '../model/address.ts';
+import { splitList } from '../model/spelling.ts';
 
 /** Values that come with a later version are refused with that reason, never ignored. */
 const now = (values: readonly string[], later: readonly string[]): string =>
@@ -26,7 +27,7 @@ export const boolean = v.pipe(
 export const words = (allowed: string) =>
   v.pipe(
     v.union([v.array(text(allowed)), text(allowed)], allowed),
-    v.transform((value) => (Array.isArray(value) ? value : value.split(/[\s,]+/)).filter((item) => item !== '')),
+    v.transform((value) => (Array.isArray(value) ? value.filter((item) => item !== '') : splitList(value))),
   );
 
 /** A list whose items all pass the test; the message names the first that does not. */

@@ -56,5 +56,12 @@ export const optionsCache = (container: string): string => `${RUN}/options/${con
 export const registerDir = (register: string): string => `${RUN}/${register}`;
 /** The environment of a container's links, which its LXC configuration includes: it must be there before the container starts. */
 export const linkEnvironmentPath = (container: string): string => `${STATE}/env/${container}.conf`;
+/** A copy of a container's LXC configuration as it was before `nethooks configure`. */
+export const lxcConfigBackup = (configFile: string): string => `${configFile}${BACKUP}`;
+/** Whether a file is such a copy. */
+export const isLxcConfigBackup = (path: string): boolean => path.endsWith(BACKUP);
+const BACKUP = '.nethooks-backup';
+/** Which container was copied from which, by the pid of the process that did it: if it then destroys the original, that was a rename. */
+export const copyNote = (pid: number | string): string => `${RUN}/copies/${pid}`;
 /** What a file of an installation is called until it is complete: run-parts(8), dhclient-script(8), systemd and CNI skip that name. */
 export const unfinished = (path: string): string => `${path}.new`;

@@ -34,12 +34,13 @@ const ALLOWED = 'allowed: [[IP:][HOST-PORT or range]:]CONTAINER-PORT or range[/t
 const PORT_ALLOWED = 'allowed: 1 to 65535';
 
 /**
- * Reads `[[ip]:][hostPort|range]:containerPort|range[/protocol]` or `containerPort|range[/protocol]`. IPv6 stands in brackets.
- * Source: docker-run(1), --publish.
+ * Reads `[[ip]:][hostPort|range]:containerPort|range[/protocol]` or `containerPort|range[/protocol]`, where host port 0 is any. IPv6
+ * stands in brackets. Source: docker-run(1), --publish. Or the long form of docker-service-create(1), `published=8080,target=80`.
  * @throws NethooksError with the text and what is allowed
  */
 export function parsePortSpec(text: string): PortSpec {
   const where = `publish ${text || '""'}`;
+  if (text.includes('=')) return parseLongForm(text, where);
   const { body, protocol } = splitProtocol(text, where);
   const bracketed = /^\[([^\]]*)\]:(.*)$/.exec(body);
   const parts = (bracketed?.[2] ?? body).split(':');
@@ -48,14 +49,48 @@ export function parsePortSpec(text: string): PortSpec {
     throw new NethooksError(`${where}: not a port; ${ALLOWED}${hint}`);
   }
   const container = range(parts.at(-1) ?? '', where, 'container port');
-  const hostText = parts.at(-2) ?? '';
-  const host = hostText === '' ? null : range(hostText, where, 'host port');
-  if (host && length(host) !== length(container) && length(container) !== 1)
+  const host = hostPorts(parts.at(-2) ?? '', container, where);
+  return { text, ip: address(bracketed?.[1], parts, where), host, container, protocol };
+}
+
+const LONG_KEYS = ['published', 'target', 'protocol', 'host_ip', 'mode'] as const;
+const LONG_ALLOWED = 'allowed: target=PORT[,published=PORT][,protocol=tcp|udp|sctp][,host_ip=IP][,mode=host]';
+
+function parseLongForm(text: string, where: string): PortSpec {
+  const fields: Partial<Record<(typeof LONG_KEYS)[number], string>> = {};
+  for (const field of text.split(',')) {
+    const [name, ...value] = field.split('=');
+    const key = LONG_KEYS.find((one) => one === name);
+    if (key === undefined || value.length !== 1 || fields[key] !== undefined)
+      throw new NethooksError(
+        `${where}: ${JSON.stringify(field)}: ${key !== undefined && fields[key] !== undefined ? 'again' : 'unknown'}; ${LONG_ALLOWED}`,
+      );
+    fields[key] = value[0] as string;
+  }
+  const { published = '', target, host_ip: ip = null, mode = 'host' } = fields;
+  if (target === undefined) throw new NethooksError(`${where}: target is missing; ${LONG_ALLOWED}`);
+  if (mode !== 'host') throw new NethooksError(`${where}: mode=${mode}: allowed: host`);
+  if (ip !== null && !isIPv4(ip) && !isIPv6(ip))
+    throw new NethooksError(`${where}: host_ip=${ip}: no IP address; ${LONG_ALLOWED}`);
+  const container = range(target, where, 'target');
+  const protocol = protocolOf(fields.protocol ?? 'tcp', where);
+  return { text, ip, host: hostPorts(published, container, where), container, protocol };
+}
+
+/** The ports of the host for those of a container; null for any, which is also what 0 means. */
+function hostPorts(text: string, container: PortRange, where: string): PortRange | null {
+  if (text === '' || text === '0') return null;
+  const host = range(text, where, 'host port');
+  if (length(host) !== length(container) && length(container) !== 1)
     throw new NethooksError(
       `${where}: ${length(host)} host ports for ${length(container)} container ports; allowed: as many as there are container ports`,
     );
-  return { text, ip: address(bracketed?.[1], parts, where), host, container, protocol };
+  return host;
 }
+
+/** Whether two publications say the same. */
+export const samePublication = (a: PortSpec, b: PortSpec): boolean =>
+  JSON.stringify({ ...a, text: '' }) === JSON.stringify({ ...b, text: '' });
 
 /**
  * Reads `port|range[/protocol]`, as `expose` and `nethooks port NAME` take it.
@@ -78,12 +113,13 @@ export const showPort = ({ protocol, port }: Port): string => `${port}/${protoco
 function splitProtocol(text: string, where: string): { body: string; protocol: Protocol } {
   const slash = text.indexOf('/');
   if (slash < 0) return { body: text, protocol: 'tcp' };
-  const protocol = PROTOCOLS.find((name) => name === text.slice(slash + 1).toLowerCase());
-  if (!protocol)
-    throw new NethooksError(
-      `${where}: unknown protocol ${JSON.stringify(text.slice(slash + 1))}; allowed: tcp, udp, sctp`,
-    );
-  return { body: text.slice(0, slash), protocol };
+  return { body: text.slice(0, slash), protocol: protocolOf(text.slice(slash + 1), where) };
+}
+
+function protocolOf(text: string, where: string): Protocol {
+  const protocol = PROTOCOLS.find((name) => name === text.toLowerCase());
+  if (!protocol) throw new NethooksError(`${where}: unknown protocol ${JSON.stringify(text)}; allowed: tcp, udp, sctp`);
+  return protocol;
 }
 
 function address(bracketed: string | undefined, parts: string[], where: string): string | null {

@@ -19,6 +19,7 @@ import {
   addressFiles,
   type Holder,
   type HolderPattern,
+  handOver,
   isHeldBy,
   isWritable,
   readHolder,
@@ -140,6 +141,11 @@ export function releaseAddress(
   if (hint !== undefined && isAddress(hint) && releaseIfHeld(directory, hint, holder)) return [hint];
   if (!search) return [];
   return addressFiles(directory).filter((address) => releaseIfHeld(directory, address, holder));
+}
+
+/** Makes an address that `from` holds another holder's. */
+export function passAddress(store: AddressStore, address: string, from: HolderPattern, to: Holder): void {
+  if (isAddress(address)) handOver(directoryOf(store), address, from, to);
 }
 
 /** Every address whose file names a holder, in no particular order. `reservedAt` is in ms since the epoch. */

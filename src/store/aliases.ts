@@ -33,3 +33,11 @@ export function forgetAliases(container: string): void {
     }
   }
 }
+
+/** What a container may be called, another one may now. */
+export function renameAliases(from: string, to: string): void {
+  for (const name of filesIn(ALIASES)) {
+    if (!removeFile(join(ALIASES, name, from))) continue;
+    ensureText(join(ALIASES, name, to), '');
+  }
+}

@@ -40,6 +40,26 @@ export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesSt
   return written;
 }
 
+/** Takes what is ours out of the files of a container that does not run; returns what is left. */
+export function clearContainerFiles(log: Log, name: string, root: string, written: WrittenFiles): WrittenFiles {
+  const left: WrittenFiles = { ...written };
+  bestEffort(log, '/etc/hosts', () => {
+    if (written.hosts)
+      report(
+        log,
+        'hosts',
+        writeBelowRoot(root, ['etc'], 'hosts', (text) => withoutBlock(text ?? HOSTS)),
+      );
+    left.hosts = false;
+  });
+  bestEffort(log, 'hostname', () => {
+    if (written.hostname === undefined) return;
+    report(log, 'hostname', writeBelowRoot(root, ['etc'], 'hostname', written.hostname ?? `${name}\n`));
+    delete left.hostname;
+  });
+  return left;
+}
+
 /** Sets the hostname, or puts the file back. Returns what the file held before ours; undefined when it is not ours. */
 function writeHostname(
   exec: Exec,

@@ -2,7 +2,13 @@
 import { readText } from './files.ts';
 
 /** When the process started, in clock ticks since boot (proc(5), stat field 22); null when there is no such process. */
-export function startTime(pid: number): string | null {
+export const startTime = (pid: number): string | null => statFields(pid)?.[18] ?? null;
+
+/** The process that started it; null when there is no such process. */
+export const parentOf = (pid: number): number | null => Number(statFields(pid)?.[0]) || null;
+
+/** The fields of proc(5), stat, from the parent's pid on; null when the process has ended. */
+function statFields(pid: number): string[] | null {
   let stat: string | null;
   try {
     stat = readText(`/proc/${pid}/stat`);
@@ -12,7 +18,7 @@ export function startTime(pid: number): string | null {
   if (stat === null) return null;
   // The second field is the program's name in parentheses, which may hold anything, spaces and parentheses too.
   const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return state === 'Z' || state === 'X' ? null : (fields[18] ?? null);
+  return state === 'Z' || state === 'X' ? null : fields;
 }
 
 /** Whether the process that had this pid and start time is alive; without a known start time, whether the pid is. */

@@ -50,6 +50,8 @@ export function isWritable({ id, ifname }: Holder): boolean {
   );
 }
 
+const contentOf = ({ id, ifname }: Holder): string => `${id}\r\n${ifname}`;
+
 /** Who the file says holds its address; null when it is missing, empty, garbage or no regular file. */
 export function readHolder(path: string): Holder | null {
   const content = readShort(path);
@@ -70,7 +72,7 @@ export function isHeldBy(path: string, { id, ifname }: HolderPattern): boolean {
  */
 export function reserving<T>(directory: string, holder: Holder, use: (reserve: (address: string) => boolean) => T): T {
   const temporary = temporaryIn(directory);
-  writeNew(directory, temporary, `${holder.id}\r\n${holder.ifname}`);
+  writeNew(directory, temporary, contentOf(holder));
   try {
     return use((address) => linkIfFree(temporary, `${directory}/${address}`));
   } finally {
@@ -98,6 +100,15 @@ export function releaseIfHeld(directory: string, address: string, holder: Holder
   if (!ours) linkIfFree(temporary, path);
   removeIfThere(temporary);
   return ours;
+}
+
+/** Makes a reservation somebody else's, if it is `from`'s; nobody finds the address free meanwhile. */
+export function handOver(directory: string, address: string, from: HolderPattern, to: Holder): void {
+  const path = `${directory}/${address}`;
+  if (!isHeldBy(path, from)) return;
+  const temporary = temporaryIn(directory);
+  writeNew(directory, temporary, contentOf(to));
+  renameSync(temporary, path);
 }
 
 /** The names in the directory that stand for an address. Removes what killed processes left. */

@@ -239,7 +239,16 @@ describeLab('nethooks configure', () => {
     expect(await file('web', '/etc/resolv.conf')).toBe('search a.example\nnameserver 10.0.0.1\noptions ndots:2\n');
     expect(await inside('web', ['ip', 'link', 'show', 'eth0'])).toContain('mtu 1400');
 
-    await configure('web', '--publish', '8080:80', '--no-aliases', '--no-mtu');
+    await configure(
+      'web',
+      '--publish',
+      '8080:80',
+      '--publish-rm',
+      '127.0.0.1:8081:81',
+      '--no-aliases',
+      '--unset',
+      'mtu',
+    );
     expect(await published()).toContain(`tcp . 8080 : ${address} . 80`);
     expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'published_at'])).not.toContain('8081');
     await eventually(async () => expect(await resolved('www.lxc')).toBe(''));
@@ -252,6 +261,54 @@ describeLab('nethooks configure', () => {
     expect(await file('web', '/etc/hosts')).toBe('127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n');
     expect(await sh(host, 'ls /run/nethooks/ports 2>/dev/null || true')).toBe('');
     expect(await hookLog()).toBe('');
+  });
+
+  it('-p adds, in short or long form, --publish-rm takes out; 0 and a bare port are any', async () => {
+    await start('web');
+    await configure('web', '-p', 'published=8080,target=80,protocol=udp,host_ip=192.0.2.2');
+    await configure('web', '-p', '0:81', '-p', '82');
+    await configure('web', '-p', '192.0.2.2:8080:80/udp');
+    expect(await options('web')).toContain(
+      'publish[] = published=8080,target=80,protocol=udp,host_ip=192.0.2.2\npublish[] = 0:81\npublish[] = 82\n',
+    );
+    const ports = await must(host, ['nethooks', 'port', 'web']);
+    expect(ports).toMatch(/^80\/udp -> 192\.0\.2\.2:8080\n81\/tcp -> 0\.0\.0\.0:\d{5}\n82\/tcp -> 0\.0\.0\.0:\d{5}\n$/);
+    await configure('web', '--publish-rm', '192.0.2.2:8080:80/udp', '--publish-rm', '81', '-p', '8083:83');
+    expect(await must(host, ['nethooks', 'port', 'web'])).toMatch(
+      /^82\/tcp -> 0\.0\.0\.0:\d{5}\n83\/tcp -> 0\.0\.0\.0:8083\n$/,
+    );
+    await stop('web');
+    await writeFile(host, '/etc/nethooks/containers/web.ini', 'publish = published=8084,target=84, 8085:85\n');
+    await configure('web', '--publish-rm', '8085:85');
+    expect(await options('web')).toBe('publish[] = published=8084,target=84\n');
+    await start('web');
+    expect(await must(host, ['nethooks', 'port', 'web'])).toBe('84/tcp -> 0.0.0.0:8084\n');
+    await configure('web', '--unset', 'publish');
+    expect(await must(host, ['nethooks', 'port', 'web'])).toBe('');
+  });
+
+  it('--remove takes what is ours out of the files of a stopped container, too', async () => {
+    const etc = '/var/lib/lxc/old/rootfs/etc';
+    await sh(host, `printf '127.0.0.1 localhost\n' >${etc}/hosts; echo mine >${etc}/hostname`);
+    await configure('old', '--hostname', 'shop', '--add-host', 'x.example:192.0.2.1');
+    await start('old');
+    await stop('old');
+    expect(await read(`${etc}/hosts`)).toContain('192.0.2.1 x.example');
+    await configure('old', '--remove');
+    expect(await read(`${etc}/hosts`)).toBe('127.0.0.1 localhost\n');
+    expect(await read(`${etc}/hostname`)).toBe('mine\n');
+    expect(await configure('old', '--remove')).toBe('nothing to change\n');
+  });
+
+  it('says which line behind its own keeps a container where it is', async () => {
+    const text = await lxcConfig('web');
+    await writeFile(host, '/var/lib/lxc/web/config', `${text}lxc.net.0.link = lxcbr0\n`);
+    const line = text.trimEnd().split('\n').length + 1;
+    expect(await refused('web', '--net', 'bridge:br1')).toContain(
+      `/var/lib/lxc/web/config:${line}: lxc.net.0.link = lxcbr0: stands behind what nethooks writes`,
+    );
+    expect(await refused('web')).toContain('stands behind');
+    await writeFile(host, '/var/lib/lxc/web/config', text);
   });
 
   it('what it has said stays said over a restart', async () => {
@@ -268,13 +325,13 @@ describeLab('nethooks configure', () => {
     await writeFile(host, '/etc/nethooks/containers/web.ini', text);
     await configure('web', '--publish', '82:82', '--publish', '83:83', '--dns', '192.0.2.1');
     expect(await options('web')).toBe(
-      '; my own\nhostname   = mine ; because\n\npublish[] = 82:82\npublish[] = 83:83\ndns[] = 192.0.2.1\n[net.0]\nmtu = 1400\n',
+      '; my own\nhostname   = mine ; because\n\npublish[] = 81:81\npublish[] = 82:82\npublish[] = 83:83\ndns[] = 192.0.2.1\n[net.0]\nmtu = 1400\n',
     );
     await configure('web', '--no-publish', '--no-dns');
     expect(await options('web')).toBe('; my own\nhostname   = mine ; because\n\n[net.0]\nmtu = 1400\n');
   });
 
-  it('links: variables are in the environment from the next start on, and a clone is on its own', async () => {
+  it('links: variables are in the environment from the next start on, and a clone has its own', async () => {
     await sh(host, 'printf "lxc.environment = PASSWORD=secret\\n" >>/var/lib/lxc/db/config');
     await configure('db', '--expose', '5432', '--address', '10.0.0.60');
     await start('db');
@@ -298,8 +355,9 @@ describeLab('nethooks configure', () => {
     expect(await read('/var/lib/nethooks/env/web.conf')).toContain('DATABASE_PORT=tcp://10.0.0.60:5433');
     await stop('web');
     await must(host, ['lxc-copy', '-n', 'web', '-N', 'twin']);
-    expect(await lxcConfig('twin')).not.toContain('/var/lib/nethooks/env');
+    expect(await lxcConfig('twin')).not.toContain('/var/lib/nethooks/env/web.conf');
     await start('twin');
+    expect(await environment('twin')).toContain('DATABASE_NAME=/twin/database');
     await sh(host, 'lxc-stop -k -n twin; lxc-destroy -n twin');
     await configure('web', '--no-link');
     expect(await sh(host, 'ls /var/lib/nethooks/env')).toBe('');
@@ -349,6 +407,11 @@ describeLab('nethooks configure', () => {
       ],
       [['nobody'], 'there is no container "nobody" in /var/lib/lxc; there: db, old, older, web'],
       [['../web'], 'there is no container "../web"'],
+      [['web', '--unset', 'colour'], '--unset colour: unknown; allowed: network, address, mtu'],
+      [['web', '--publish-rm', '8080:80'], '--publish-rm 8080:80: is not published; allowed: nothing, as nothing is'],
+      [['web', '--publish-rm', '80:'], 'publish 80:: the container port is missing'],
+      [['web', '--publish', 'published=8080'], 'publish published=8080: target is missing; allowed: target=PORT'],
+      [['web', '--remove', '--publish-rm', '80'], '--remove: takes everything out'],
       [['web', '--colour', 'red'], "unknown option '--colour'"],
       [[], 'allowed: the name of one container, or --all'],
     ] as [string[], string][])

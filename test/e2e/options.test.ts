@@ -249,7 +249,7 @@ describeLab("A container's options", () => {
     ['link = db:a, other:a\n', 'two links have one alias'],
     ['link = db:under_score\n', 'link = db:under_score: allowed: CONTAINER or CONTAINER:ALIAS'],
     ['publish = 80-81:90-92\n', '80-81:90-92: 2 host ports for 3 container ports'],
-    ['publish = 0:80\n', 'publish 0:80: host port 0: no port'],
+    ['publish = 70000:80\n', 'publish 70000:80: host port 70000: no port'],
     ['publish = 80:65536\n', 'container port 65536: no port'],
     ['publish = 80:80, 80:81\n', 'asked for twice'],
     ['publish[] = 80\nlnk = db\n', 'web.ini:2: lnk: unknown; allowed: network, address, mtu, hostname'],

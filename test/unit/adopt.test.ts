@@ -6,6 +6,7 @@ import {
   type Mode,
   modeOf,
   originalOf,
+  overridingLine,
   parseMode,
   shares,
 } from '../../src/frontend/lxc/adopt.ts';
@@ -238,5 +239,48 @@ describe('a key in an INI text', () => {
   ])('%j: [%s] %s = %j', (text, section, key, value, expected) => {
     expect(setKey(text, section, key, value)).toBe(expected);
     expect(setKey(expected, section, key, value)).toBe(expected);
+  });
+});
+
+describe('lines behind our block', () => {
+  const template = withBlock(
+    '',
+    veth('lxc.net.0.link = br0', 'lxc.net.0.flags = up', VERSION, ...OURS)
+      .trim()
+      .split('\n'),
+  );
+  const asked = (text: string, mode: Mode | null = null) =>
+    overridingLine(
+      adopted(text, spec(mode), () => null),
+      text,
+      () => null,
+    );
+
+  it.each([
+    ['lxc.net.0.link = lxcbr0', null],
+    ['lxc.uts.name = x\nlxc.net.0.link = lxcbr0\n', bridge('br1')],
+    ['lxc.net.0.type = veth\nlxc.net.0.link = br0', bridge('br1')],
+    ['lxc.net.0.link = br0', { kind: 'none' }],
+    ['lxc.net =', bridge('br1')],
+    ['lxc.net.0 =', bridge('br1')],
+    ['lxc.namespace.share.net = db', bridge('br1')],
+  ] as [string, Mode | null][])('%j is named when %j is asked for', (line, mode) => {
+    const { fromEnd, text } = asked(`${template}${line}`, mode) ?? expect.fail('nothing is named');
+    const after = adopted(`${template}${line}`, spec(mode), () => null).split('\n');
+    expect(after[after.length - 1 - fromEnd]).toBe(text);
+    expect(line).toContain(text);
+    expect(text).toContain('=');
+  });
+
+  it.each([
+    ['', null],
+    ['lxc.net.0.link = br1', null],
+    ['lxc.net.0.ipv4.address = 10.0.0.7/24\nlxc.net.0.hwaddr = 00:16:3e:00:00:01', bridge('br1')],
+    ['lxc.net.0.type = empty', null],
+    ['lxc.net.1.type = veth\nlxc.net.1.link = lxcbr0', bridge('br1')],
+    ['lxc.net.0.link = br1', bridge('br1')],
+    ['# lxc.net.0.link = lxcbr0', bridge('br1')],
+  ] as [string, Mode | null][])('%j is right when %j is asked for', (line, mode) => {
+    expect(asked(`${template}${line}`, mode)).toBe(null);
   });
 });

@@ -1,7 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type PortSpec, parseExpose, parsePortSpec } from '../../src/model/ports.ts';
+import { type PortSpec, parseExpose, parsePortSpec, samePublication } from '../../src/model/ports.ts';
+import { splitList } from '../../src/model/spelling.ts';
 
 const spec = (text: string, rest: Partial<PortSpec>): PortSpec => ({
   text,
@@ -20,6 +21,8 @@ describe('parsePortSpec', () => {
     ['80/SCTP', { protocol: 'sctp' }],
     ['8080:80', { host: one(8080) }],
     [':80', {}],
+    ['0:80', {}],
+    ['192.0.2.2:0:80/udp', { ip: '192.0.2.2', protocol: 'udp' }],
     ['::80', {}],
     ['192.0.2.2::80', { ip: '192.0.2.2' }],
     ['0.0.0.0:8080:80', { ip: '0.0.0.0', host: one(8080) }],
@@ -40,7 +43,7 @@ describe('parsePortSpec', () => {
     ['0', 'container port 0: no port; allowed: 1 to 65535'],
     ['8080:65536', 'container port 65536: no port'],
     ['70000:80', 'host port 70000: no port'],
-    ['0:80', 'host port 0: no port'],
+    ['0-1:80-81', 'host port 0: no port'],
     ['http:80', 'host port "http" is no port and no range'],
     ['80/icmp', 'unknown protocol "icmp"; allowed: tcp, udp, sctp'],
     ['80/', 'unknown protocol ""'],
@@ -63,6 +66,46 @@ describe('parsePortSpec', () => {
   });
 });
 
+describe('the long form', () => {
+  it.each([
+    ['target=80', '80'],
+    ['published=8080,target=80', '8080:80'],
+    ['published=8080,target=80,protocol=tcp,mode=host', '8080:80/tcp'],
+    ['target=53,protocol=UDP,published=0', '53/udp'],
+    ['published=8000-8002,target=9000-9002,host_ip=192.0.2.2', '192.0.2.2:8000-8002:9000-9002'],
+    ['host_ip=2001:db8::1,published=8080,target=80', '[2001:db8::1]:8080:80'],
+  ])('%s is %s', (long, short) => {
+    expect(samePublication(parsePortSpec(long), parsePortSpec(short))).toBe(true);
+    expect(parsePortSpec(long).text).toBe(long);
+  });
+
+  it.each([
+    ['published=8080', 'target is missing; allowed: target=PORT[,published=PORT]'],
+    ['published=8080,target=80,target=81', '"target=81": again'],
+    ['published=8080,port=80', '"port=80": unknown'],
+    ['8080:80,target=80', '"8080:80": unknown'],
+    ['target=80=81', '"target=80=81": unknown'],
+    ['target=', 'the target is missing'],
+    ['target=x', 'target "x" is no port'],
+    ['target=80,protocol=icmp', 'unknown protocol "icmp"; allowed: tcp, udp, sctp'],
+    ['target=80,host_ip=localhost', 'host_ip=localhost: no IP address'],
+    ['target=80,mode=ingress', 'mode=ingress: allowed: host'],
+    ['published=8080,target=80-82', '1 host ports for 3 container ports'],
+    ['published=0-1,target=80', 'host port 0: no port'],
+  ])('refuses %s', (text, words) => {
+    expect(() => parsePortSpec(text)).toThrow(words);
+    expect(() => parsePortSpec(text)).toThrow(`publish ${text}`);
+  });
+
+  it.each([
+    ['80, 81 82', ['80', '81', '82']],
+    ['published=1,target=2, 80,81', ['published=1,target=2', '80', '81']],
+    ['published=1,target=2 published=3,target=4,81', ['published=1,target=2', 'published=3,target=4', '81']],
+  ])('%s on one line', (text, items) => {
+    expect(splitList(text)).toEqual(items);
+  });
+});
+
 /** The grammar once more, as one expression and a few conditions. */
 function model(text: string): Omit<PortSpec, 'text'> | null {
   const range = String.raw`\d+(?:-\d+)?`;
@@ -77,7 +120,7 @@ function model(text: string): Omit<PortSpec, 'text'> | null {
     const [from, to = from] = words.split('-').map(BigInt) as [bigint, bigint?];
     return { from: Number(from), to: Number(to) };
   };
-  const [host, container] = [ports(found.host), ports(found.container)];
+  const [host, container] = [found.host === '0' ? null : ports(found.host), ports(found.container)];
   if (!container) return null;
   for (const { from, to } of [container, ...(host ? [host] : [])]) if (from < 1 || to > 65535 || from > to) return null;
   const count = ({ from, to }: { from: number; to: number }) => to - from;

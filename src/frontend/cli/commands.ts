@@ -158,6 +158,8 @@ export const COMMANDS = {
         default: '0',
         help: 'the interface that --network, --address and --mtu are for: the N of lxc.net.N',
       },
+      'publish-rm': { value: '<spec>', list: true, help: 'take a port out that is published' },
+      unset: { value: '<key>', list: true, help: 'take a key out, as --no-KEY does' },
       remove: { help: "take everything of ours out again, from LXC's configuration too" },
       'dry-run': dryRun,
       json: { help: 'print what changes as JSON' },

@@ -6,18 +6,22 @@ import { NethooksError } from '../../errors.ts';
 import { bare } from '../../model/address.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
+import { isLxcConfigBackup } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { ownNames } from '../../plan/attachment/names.ts';
 import { noteAliases } from '../../store/aliases.ts';
-import { isAlive, readContainer } from '../../store/records.ts';
+import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
+import { clearContainerFiles } from '../../system/container-files.ts';
 import { execUntil } from '../../system/exec.ts';
+import { readText } from '../../system/files.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
+import { readInclude } from '../../system/lxc-include.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
 import { invertFile } from '../../system/undo.ts';
-import { type Mode, parseMode } from '../lxc/adopt.ts';
-import { type Configured, isBackup, planConfigure } from '../lxc/configure.ts';
+import { type Mode, parseMode, rootOf } from '../lxc/adopt.ts';
+import { type Configured, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, listContainers } from '../lxc/containers.ts';
 import { refreshParents } from '../lxc/links.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
@@ -84,9 +88,14 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
   const networks = config.networks.map(({ name }) => name);
   const words = flagWords(options);
   const without = withoutKeys(options);
+  const unpublish = options.publishRm ?? [];
   if (
     options.remove &&
-    (words.length > 0 || without.length > 0 || options.net !== undefined || typeof options.network === 'string')
+    (words.length > 0 ||
+      without.length > 0 ||
+      unpublish.length > 0 ||
+      options.net !== undefined ||
+      typeof options.network === 'string')
   )
     throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
   const net = options.net ?? (options.nic === '0' ? options.network || undefined : undefined);
@@ -97,10 +106,11 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     if (mode?.kind === 'container') configFileOf(directory, mode.name);
     if (mode?.kind === 'container' && mode.name === name)
       throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
-    const spec = { name, configFile, mode, words, nic: options.nic, without, remove: options.remove ?? false };
+    const { nic, remove = false } = options;
+    const spec = { name, configFile, mode, words, nic, without, unpublish, remove };
     const planned = planConfigure(config, hooks, spec);
     if (!spec.remove) checkNeighbours({ name, configFile, ...planned });
-    return carryOut(how, config, name, planned, options.dryRun ?? false);
+    return carryOut(how, config, { name, configFile, remove }, planned, options.dryRun ?? false);
   };
 }
 
@@ -108,7 +118,7 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
 async function carryOut(
   how: Applying,
   config: Config,
-  name: string,
+  { name, configFile, remove }: { name: string; configFile: string; remove: boolean },
   { steps, options, members, overridden }: Configured,
   dryRun: boolean,
 ): Promise<Outcome> {
@@ -126,13 +136,22 @@ async function carryOut(
   if (dryRun) return outcome;
   await applySteps(how, steps);
   noteAliases(name, ownNames(name, options.aliases));
+  const telling = { ...how, log: (line: string) => void warnings.push(line) };
+  if (remove && running === null) clearFiles(telling, name, configFile);
   if (running?.life == null || !('pid' in running.life)) return outcome;
-  const { life, configFile = null, words = [] } = running;
+  const { life, words = [] } = running;
   try {
-    const spec = specOf(config, { name, pid: life.pid, configFile, words, options, members });
-    // Its files speak of the network that it is on, also where it goes to another one at its next start.
-    const network = config.networks.find(({ name: one }) => one === running.interfaces[0]?.network) ?? null;
-    const telling = { ...how, log: (line: string) => void warnings.push(line) };
+    const spec = specOf(config, {
+      name,
+      pid: life.pid,
+      configFile: running.configFile ?? null,
+      words,
+      options,
+      members,
+    });
+    // Its files speak of the network that it is on, also where it goes to another one at its next start; but no hook clears them later.
+    const stays = !remove || members.length > 0;
+    const network = config.networks.find(({ name: one }) => stays && one === running.interfaces[0]?.network) ?? null;
     await withNamespace(telling, life, async (inside) => {
       await reconfigure(inside, running, { ...spec, files: spec.files && { ...spec.files, network } }, () =>
         sweepOnce(inside),
@@ -144,6 +163,16 @@ async function carryOut(
     throw error;
   }
   return outcome;
+}
+
+/** Takes what is ours out of a stopped container's files: without our hooks no start does. */
+function clearFiles({ log }: Applying, name: string, configFile: string): void {
+  const { written } = readKept(name);
+  if (!written || (!written.hosts && written.hostname === undefined)) return;
+  const root = rootOf(readText(configFile) ?? '', readInclude);
+  if (root === null)
+    log('its /etc/hosts and /etc/hostname are as they were: its root is no directory that is there now');
+  else writeKeptFiles(name, clearContainerFiles(log, name, root, written));
 }
 
 const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
@@ -175,7 +204,9 @@ function show(outcomes: Outcome[], { json, dryRun }: ConfigureOptions): void {
     for (const warning of warnings) warn(`${title}${warning}`);
     if (live === 'refused') continue;
     if (title !== '') console.log(`${container}:`);
-    const copies = steps.filter((step) => step.kind === 'file' && isBackup(step.path) && step.content !== null);
+    const copies = steps.filter(
+      (step) => step.kind === 'file' && isLxcConfigBackup(step.path) && step.content !== null,
+    );
     for (const step of copies) if (step.kind === 'file') console.log(`write ${step.path}: a copy of what is there`);
     if (copies.length < steps.length || steps.length === 0)
       printPlan(

@@ -1,9 +1,11 @@
 /** A container's keys among the options of `nethooks configure`. */
+import { NethooksError } from '../../errors.ts';
 import { CONTAINER_KEYS, type ContainerKey } from '../../model/container-keys.ts';
 import { type CamelCase, camelCase } from '../../model/spelling.ts';
 import type { OptionsOf } from './commands.ts';
+import { EXIT } from './exit.ts';
 
-type Given = Pick<OptionsOf<'configure'>, 'nic' | CamelCase<ContainerKey>>;
+type Given = Pick<OptionsOf<'configure'>, 'nic' | 'unset' | CamelCase<ContainerKey>>;
 
 const KEYS = Object.keys(CONTAINER_KEYS) as ContainerKey[];
 
@@ -18,5 +20,14 @@ export function flagWords(options: Given): string[] {
   return words.length > 0 && further ? ['--nic', options.nic, ...words] : words;
 }
 
-/** The keys that are to be taken out. */
-export const withoutKeys = (options: Given): ContainerKey[] => KEYS.filter((key) => options[camelCase(key)] === false);
+/**
+ * The keys that are to be taken out.
+ * @throws NethooksError for one that is none
+ */
+export function withoutKeys(options: Given): ContainerKey[] {
+  const { unset = [] } = options;
+  for (const key of unset)
+    if (!Object.hasOwn(CONTAINER_KEYS, key))
+      throw new NethooksError(`--unset ${key}: unknown; allowed: ${KEYS.join(', ')}`, EXIT.usage);
+  return KEYS.filter((key) => options[camelCase(key)] === false || unset.includes(key));
+}

@@ -3,10 +3,12 @@
  * is never touched, so that taking the block out gives the file back byte for byte.
  */
 
+import { dirname } from 'node:path';
 import { NethooksError } from '../../errors.ts';
 import { contains } from '../../model/address.ts';
 import { lastValue, listedValues, parseLxcConfig, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 import { isSafeName } from '../../model/names.ts';
+import { linkEnvironmentPath } from '../../model/paths.ts';
 import { withBlock, withoutBlock } from '../../plan/marked-block.ts';
 import { nicsOf } from './lxc-config.ts';
 
@@ -66,6 +68,36 @@ export function adopted(original: string, spec: AdoptSpec, read: ReadInclude): s
   return lines.length === 0 ? original : withBlock(original, [...(blockOf(original) ?? []), ...lines]);
 }
 
+/**
+ * The first line behind our block that puts an interface elsewhere than what we added to the block says; null when there is none. A
+ * line behind what lxc-create copied from default.conf is somebody's wish, as long as `configure` was asked for nothing else.
+ * @returns the line, and how many stand behind it
+ */
+export function overridingLine(
+  text: string,
+  original: string,
+  read: ReadInclude,
+): { fromEnd: number; text: string } | null {
+  const added = (blockOf(text) ?? []).slice(blockOf(original)?.length ?? 0);
+  if (!added.some((line) => /^lxc\.(net\b|namespace\.share)/.test(line))) return null;
+  const lines = text.split('\n');
+  const end = lines.findIndex((line) => line.trimEnd() === '# nethooks end');
+  const wanted = new Set(
+    parseLxcConfig(added.join('\n')).flatMap(({ key }) => key.match(/^lxc\.net\.(\d+)/)?.[1] ?? []),
+  );
+  /** Where the interfaces that we have put somewhere are, after so many lines. */
+  const after = (count: number): string => {
+    const settings = readLxcConfig(lines.slice(0, count).join('\n'), read);
+    const places = nicsOf(settings).map(({ index, type, link, up }) => ({ index, type, link, up }));
+    const shared = lastValue(settings, 'lxc.namespace.share.net');
+    return JSON.stringify([places.filter(({ index }) => wanted.has(String(index))), shared]);
+  };
+  const ours = after(end + 1);
+  if (after(lines.length) === ours) return null;
+  const index = lines.findIndex((_, place) => place > end && after(place + 1) !== ours);
+  return { fromEnd: lines.length - 1 - index, text: (lines[index] ?? '').trim() };
+}
+
 /** The mode that our additions put a container in; null when they leave it as it was. */
 export function modeOf(text: string, original: string): Mode | null {
   const added = (blockOf(text) ?? []).slice(blockOf(original)?.length ?? 0);
@@ -83,6 +115,12 @@ export function modeOf(text: string, original: string): Mode | null {
 /** Whether a container is on the host's network, on nobody's, or on another container's: then it has none of ours. */
 export function shares(text: string, read: ReadInclude): string | null {
   return lastValue(readLxcConfig(text, read), 'lxc.namespace.share.net');
+}
+
+/** The directory that is its root; null for another kind of storage, which has to be mounted first. */
+export function rootOf(text: string, read: ReadInclude): string | null {
+  const [, path = null] = /^(?:dir:)?(\/.*)$/.exec(lastValue(readLxcConfig(text, read), 'lxc.rootfs.path') ?? '') ?? [];
+  return path;
 }
 
 /** The words behind our start-host on its hook line, as the shell splits them; null without our hook. */
@@ -137,6 +175,18 @@ function hookLines(text: string, { hooks }: AdoptSpec, read: ReadInclude): strin
 
 const isOurs = (value: string, hook: string): boolean =>
   new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
+
+/** The text with the environment of a container's links included from this file only; null for none. */
+export function withLinkInclude(text: string, path: string | null): string {
+  const isInclude = (line: string): boolean =>
+    parseLxcConfig(line).some(
+      ({ key, value }) => key === 'lxc.include' && dirname(value) === dirname(linkEnvironmentPath('-')),
+    );
+  const lines = text.split(/(?<=\n)/).filter((line) => !isInclude(line));
+  const without = lines.join('');
+  const block = path === null ? null : blockOf(without);
+  return block === null ? without : withBlock(without, [...block, `lxc.include = ${path}`]);
+}
 
 /** The lines between our markers; null without a block. */
 function blockOf(text: string): string[] | null {

@@ -4,16 +4,19 @@ import { linkEnvironmentOf } from '../../attachment/link-files.ts';
 import { resolveLink } from '../../attachment/take.ts';
 import { readFlagFaults, resolveContainer } from '../../config/container.ts';
 import { parseFlags } from '../../config/flags.ts';
+import { readIni } from '../../config/ini.ts';
 import { NethooksError } from '../../errors.ts';
 import type { Config } from '../../model/config.ts';
 import { isNicKey, keysNeedingNetwork } from '../../model/container-keys.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
-import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
+import { containerFile, linkEnvironmentPath, lxcConfigBackup } from '../../model/paths.ts';
+import { parsePortSpec, samePublication } from '../../model/ports.ts';
+import { splitList } from '../../model/spelling.ts';
 import type { Step } from '../../model/step.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
-import { adopted, hookWords, type Mode, modeOf, originalOf, shares } from './adopt.ts';
+import { adopted, hookWords, type Mode, modeOf, originalOf, overridingLine, shares } from './adopt.ts';
 import { withIncludes } from './lxc-config.ts';
 import { type MemberNic, memberNics } from './spec.ts';
 
@@ -23,8 +26,10 @@ export interface ConfigureRequest {
   configFile: string;
   /** Docker's --net; null leaves it as it is. */
   mode: Mode | null;
-  /** Flags, as on a hook line: each sets its key, for all of its values. */
+  /** Flags, as on a hook line: each sets its key, for all of its values; but ports are added to those that are published. */
   words: readonly string[];
+  /** Published ports to take out. */
+  unpublish: readonly string[];
   /** Keys to take out; those of an interface from interface `nic`. */
   without: readonly string[];
   /** The N of lxc.net.N. */
@@ -53,7 +58,7 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   const iniBefore = readText(ini);
   const iniAfter = remove ? null : edited(iniBefore, request);
   const text = readText(configFile) ?? '';
-  const backup = readText(backupOf(configFile));
+  const backup = readText(lxcConfigBackup(configFile));
   const original = originalOf(text, backup);
   const ours = hookWords(original, readInclude);
   const line = ours ?? [];
@@ -67,7 +72,7 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
     steps: [
       ...environment.write,
       ...fileStep(ini, iniBefore, iniAfter),
-      ...fileStep(backupOf(configFile), backup, after === original ? null : original),
+      ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
       ...fileStep(configFile, text, after),
       ...environment.remove,
     ],
@@ -77,25 +82,49 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   };
 }
 
-const BACKUP = '.nethooks-backup';
-const backupOf = (configFile: string): string => `${configFile}${BACKUP}`;
-
-/** Whether a file is the copy that `configure` keeps of an LXC configuration. */
-export const isBackup = (path: string): boolean => path.endsWith(BACKUP);
-
 /** The container's file with the flags in it; null when nothing is left in it that says something. */
-function edited(before: string | null, { words, without, nic }: ConfigureRequest): string | null {
+function edited(before: string | null, { words, without, unpublish, nic }: ConfigureRequest): string | null {
   const { net, ...top } = parseFlags(words, () => undefined);
   let text = before ?? '';
   const set = (section: string, key: string, value: KeyValue): void => {
     text = setKey(text, section, key, value);
   };
   for (const key of without) set(nic !== '0' && isNicKey(key) ? `net.${nic}` : '', key, null);
+  if (top.publish || unpublish.length > 0)
+    top.publish = publicationsWith(publicationsIn(text), (top.publish as string[] | undefined) ?? [], unpublish);
   for (const [key, value] of Object.entries(top)) set('', key, value as string | string[]);
   for (const [index, keys] of Object.entries(net))
     for (const [key, value] of Object.entries(keys)) set(index === '0' ? '' : `net.${index}`, key, value);
   if (text.startsWith(WRITTEN) && isEmptyIni(text)) return null;
   return before === null && text !== '' ? `${WRITTEN}\n${text}` : text || null;
+}
+
+/** As they were written. */
+function publicationsIn(text: string): string[] {
+  const { publish = [] } = readIni(text, { top: true }).data as { publish?: unknown };
+  return [publish].flat().flatMap((value) => (Array.isArray(publish) ? [String(value)] : splitList(String(value))));
+}
+
+/** Whether two say the same, in whichever form. One that is malformed can be taken out, too. */
+function isSame(one: string, other: string): boolean {
+  try {
+    return one === other || samePublication(parsePortSpec(one), parsePortSpec(other));
+  } catch {
+    return false;
+  }
+}
+
+/** @throws NethooksError for a port to take out that is not published */
+function publicationsWith(present: readonly string[], add: readonly string[], remove: readonly string[]): string[] {
+  for (const spec of remove) if (!present.includes(spec)) parsePortSpec(spec);
+  const missing = remove.find((spec) => !present.some((one) => isSame(one, spec)));
+  if (missing !== undefined)
+    throw new NethooksError(
+      `--publish-rm ${missing}: is not published; allowed: ${present.join(', ') || 'nothing, as nothing is'}`,
+      2,
+    );
+  const rest = present.filter((one) => !remove.some((spec) => isSame(one, spec)));
+  return [...rest, ...add.filter((spec) => !rest.some((one) => isSame(one, spec)))];
 }
 
 interface Texts {
@@ -123,11 +152,19 @@ function adoptedText(config: Config, hooks: string, request: ConfigureRequest, t
   const first = config.networks[0]?.name as string;
   const moved = mode?.kind === 'bridge' && mode.network === null && own[0] ? { ...mode, network: own[0] } : mode;
   const nics = Object.fromEntries(chosen.filter(([index]) => index !== '0'));
-  return adopted(
+  const after = adopted(
     original,
     { mode: moved, fallback: own[0] ?? first, networks: config.networks, nics, hooks, include },
     readInclude,
   );
+  const other = overridingLine(after, original, readInclude);
+  if (other !== null)
+    throw new NethooksError(
+      // Behind the block the file is as it was.
+      `${request.configFile}:${text.split('\n').length - other.fromEnd}: ${other.text}: stands behind what nethooks writes, and goes before it; ` +
+        'allowed: above the line "# nethooks begin", or not at all',
+    );
+  return after;
 }
 
 /** As Docker: what means an own network does not go with none, the host's or another container's. */

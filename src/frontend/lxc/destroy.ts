@@ -1,28 +1,41 @@
-/** lxc.hook.destroy, and lxc.hook.clone: a new container must not inherit what an earlier one of its name left behind. */
+/**
+ * lxc.hook.destroy. LXC runs it for an end, and also in the middle of a rename (copy, then destroy the original) and of a restore
+ * (destroy, then copy the snapshot to the same name), where what the container was given has to stay.
+ */
 
-import { forget } from '../../attachment/forget.ts';
-import { parseLxcConfig } from '../../model/lxc-config.ts';
-import { isSafeName } from '../../model/names.ts';
-import { containerFile, linkEnvironmentPath } from '../../model/paths.ts';
-import { WRITTEN } from '../../plan/ini-edit.ts';
-import { readText, removeFile, writeAtomically } from '../../system/files.ts';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { detach } from '../../attachment/detach.ts';
+import { forget, forgetOptions } from '../../attachment/forget.ts';
+import { rename } from '../../attachment/rename.ts';
+import { takeCopy } from '../../store/copies.ts';
+import { readContainer, readKept } from '../../store/records.ts';
+import { hasSnapshots, snapshotOf } from '../../system/lxc-snapshots.ts';
 import type { HookContext } from '../hooks/context.ts';
 import { parseLxcEvent } from './lxc-event.ts';
 
 /** The container's addresses are free again, and nobody's link leads to them any more. */
 export async function run({ words, env, ...how }: HookContext): Promise<void> {
   const { name, configFile } = parseLxcEvent(words, env);
-  const source = env.LXC_SRC_NAME;
-  if (source !== undefined && configFile !== null && isSafeName(source)) withoutLinksOf(source, configFile);
+  if (configFile !== null) {
+    if (snapshotOf(configFile) !== null) return;
+    const copy = newNameOf(name, configFile, env);
+    if (copy !== null) return rename(how, { from: name, ...copy });
+    if (hasSnapshots(dirname(configFile))) {
+      // If it does not come back, gc takes what it keeps with its last snapshot.
+      const record = readContainer(name);
+      if (record) await detach(how, record);
+      return;
+    }
+  }
   await forget(how, name);
-  if (readText(containerFile(name))?.startsWith(WRITTEN)) removeFile(containerFile(name));
+  forgetOptions(name);
 }
 
-/** A clone has no links, and its original's environment goes with the original: an include of it would keep the clone from starting. */
-function withoutLinksOf(source: string, configFile: string): void {
-  const text = readText(configFile) ?? '';
-  const isInclude = (line: string): boolean =>
-    parseLxcConfig(line).some(({ key, value }) => key === 'lxc.include' && value === linkEnvironmentPath(source));
-  const lines = text.split(/(?<=\n)/);
-  if (lines.some(isInclude)) writeAtomically(configFile, lines.filter((line) => !isInclude(line)).join(''));
+/** What the process that destroys it has just made of it, if that has not started since; null when this is no rename. */
+function newNameOf(name: string, configFile: string, { NETHOOKS_LXC }: NodeJS.ProcessEnv) {
+  const to = takeCopy(Number(NETHOOKS_LXC), name);
+  if (to === null || readContainer(to) !== null || readKept(to).interfaces.length > 0) return null;
+  const copy = join(dirname(dirname(configFile)), to, 'config');
+  return existsSync(copy) ? { to, configFile: copy } : null;
 }

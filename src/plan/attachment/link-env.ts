@@ -29,8 +29,19 @@ export function linkEnvironmentFile(
       line(name, value),
     ),
   );
-  return `# Written by nethooks: what the links of ${parent} are called in its environment.\n${lines.join('')}`;
+  return `${header(parent)}${lines.join('')}`;
 }
+
+const header = (parent: string): string =>
+  `# Written by nethooks: what the links of ${parent} are called in its environment.\n`;
+
+/** The same file for a container that has the same links. */
+export const linkEnvironmentFor = (text: string, from: string, to: string): string =>
+  text
+    .replace(header(from), header(to))
+    .replace(/^(lxc\.environment = \w+_NAME=\/)([^/\n]+)\//gm, (found, start: string, parent: string) =>
+      parent === from ? `${start}${to}/` : found,
+    );
 
 /**
  * The variables of one link, as Docker names them: for `db:database` with tcp/5432 exposed `DATABASE_NAME=/parent/database`,
