@@ -139,7 +139,7 @@ const isOurs = (value: string, hook: string): boolean =>
   new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
 
 /** The lines between our markers; null without a block. */
-function blockOf(text: string): string[] | null {
+export function blockOf(text: string): string[] | null {
   if (withoutBlock(text) === text) return null;
   const lines = text.split('\n').map((line) => line.trimEnd());
   return lines.slice(lines.indexOf('# nethooks begin') + 1, lines.indexOf('# nethooks end'));
