@@ -27,6 +27,7 @@ import { readRoutes } from '../../system/routes.ts';
 import { systemdRuns } from '../../system/systemd.ts';
 import { DIRECTORIES, filesFor } from '../cni/net-d.ts';
 import { bridgesNamed } from '../lxc/give-back.ts';
+import { sweepAfter } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
 import { checkContainers, written } from './config.ts';
 import { EXIT } from './exit.ts';
@@ -108,6 +109,8 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
   let plan: Plan;
   try {
     plan = await changeHost(how, change, 30);
+    // What containers had that are gone since an earlier installation.
+    await sweepAfter(how, plan);
   } catch (error) {
     if (!(error instanceof NethooksError || (error instanceof Error && 'syscall' in error))) throw error;
     warn(error.message);

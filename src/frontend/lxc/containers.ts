@@ -8,11 +8,15 @@ import { listKept, readKept, recordsWhere } from '../../store/records.ts';
 import { isMissing } from '../../system/files.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
 
-/** The containers of a directory, by name. */
-export function listContainers(directory: string): string[] {
+/** The containers of a directory, by name. Those that we could not connect, because of their name, are left out. */
+export const listContainers = (directory: string): string[] => namesIn(directory).filter(isSafeName);
+
+/** All that LXC takes for a container. */
+function namesIn(directory: string): string[] {
   try {
-    const names = readdirSync(directory).filter((name) => existsSync(join(directory, name, 'config')));
-    return names.filter(isSafeName).sort();
+    return readdirSync(directory)
+      .filter((name) => existsSync(join(directory, name, 'config')))
+      .sort();
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
@@ -59,7 +63,9 @@ export function knownContainers(): KnownContainers {
     lxcPath(),
     ...placed.filter(isUsual).map(({ configFile }) => dirname(dirname(configFile))),
   ]);
-  const found = [...directories].flatMap((directory) => containersOf(directory).flatMap(withSnapshots));
+  const found = [...directories].flatMap((directory) =>
+    containersOf(directory, namesIn(directory)).flatMap(withSnapshots),
+  );
   const [there, missing] = [true, false].map((exists) =>
     placed.filter(({ configFile }) => existsSync(configFile) === exists),
   ) as [LxcContainer[], LxcContainer[]];
@@ -67,12 +73,13 @@ export function knownContainers(): KnownContainers {
   return { containers: uniqueByFile(all), missing: uniqueByFile(missing) };
 }
 
-/** The containers of a directory. */
-export const containersOf = (directory: string): LxcContainer[] =>
-  listContainers(directory).map((name) => ({ name, configFile: configFileOf(directory, name) }));
+/** The containers of a directory; by default without those that we could not connect. */
+export const containersOf = (directory: string, names = listContainers(directory)): LxcContainer[] =>
+  names.map((name) => ({ name, configFile: realpathSync(join(directory, name, 'config')) }));
 
 function withSnapshots(container: LxcContainer): LxcContainer[] {
-  const snapshots = containersOf(join(dirname(container.configFile), 'snaps'));
+  const directory = join(dirname(container.configFile), 'snaps');
+  const snapshots = containersOf(directory, namesIn(directory));
   return [container, ...snapshots.map((one) => ({ ...one, name: `${container.name}/${one.name}` }))];
 }
 

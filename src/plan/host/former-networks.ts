@@ -8,7 +8,7 @@ import { isInterfaceName } from '../../model/names.ts';
 import { ALIAS } from './bridge.ts';
 import { freeSubnet } from './free-subnet.ts';
 
-/** What somebody still knows of a network. */
+/** What is still known of a network; lists of them begin with those that say most. */
 export interface Trace {
   /** Its name, which is its bridge's. */
   network: string;
@@ -26,31 +26,41 @@ export interface FormerNetwork {
   taken: Cidr | null;
 }
 
-/** The host as it is, and the traces, those that say most first. The networks in the order of their names. */
+/** @returns them in the order of their names */
 export function formerNetworks(traces: readonly Trace[], links: LinkFact[], routes: RouteFact[]): FormerNetwork[] {
-  const isFree = (name: string): boolean => links.every((link) => link.name !== name || link.alias === ALIAS);
-  const names = [...new Set(traces.map(({ network }) => network))].filter(
-    (name) => isInterfaceName(name) && /^[a-z0-9]/i.test(name) && isFree(name),
-  );
   const networks: FormerNetwork[] = [];
-  for (const name of names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))) {
-    const own = traces.filter(({ network }) => network === name);
-    const had = own.find(({ address }) => address !== null)?.address ?? covering(own.flatMap(({ held }) => held));
-    const used = [
+  for (const { name, had } of namedIn(traces, links)) {
+    const others = [
       ...routes.flatMap(({ device, destination }) => (device === name ? [] : [destination])),
       ...links.flatMap((link) => (link.name === name ? [] : link.addresses)),
       ...networks.map(({ address, prefix }) => `${address}/${prefix}`),
     ];
     const known = had === null ? null : parseCidr(had);
-    if (known !== null && had !== null && !used.some((other) => overlaps(other, subnetCidr(had)))) {
+    if (known !== null && had !== null && !others.some((other) => overlaps(other, subnetCidr(had)))) {
       networks.push({ name, ...known, taken: null });
       continue;
     }
-    const octets = freeSubnet(links, [...routes, ...used.map((destination) => ({ device: '', destination }))]);
+    const octets = freeSubnet(links, [...routes, ...others.map((destination) => ({ device: '', destination }))]);
     if (octets !== null) networks.push({ name, address: `${octets}.1`, prefix: 24, taken: had && subnetCidr(had) });
   }
-  return networks;
+  return networks.sort((a, b) => byName(a.name, b.name));
 }
+
+/** Each network with the address that its bridge had. Those of which it is known come first: the others' are guesses. */
+function namedIn(traces: readonly Trace[], links: readonly LinkFact[]): { name: string; had: Cidr | null }[] {
+  const isFree = (name: string): boolean => links.every((link) => link.name !== name || link.alias === ALIAS);
+  const networks = [...new Set(traces.map(({ network }) => network))]
+    .filter((name) => isInterfaceName(name) && isFree(name))
+    .sort(byName)
+    .map((name) => {
+      const own = traces.filter(({ network }) => network === name);
+      const known = own.find(({ address }) => address !== null)?.address ?? null;
+      return { name, known, had: known ?? covering(own.flatMap(({ held }) => held)) };
+    });
+  return [...networks.filter(({ known }) => known !== null), ...networks.filter(({ known }) => known === null)];
+}
+
+const byName = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
 
 /** The first address of the smallest subnet, a /24 at least, that has all of these; null without any. */
 function covering(addresses: readonly string[]): Cidr | null {
