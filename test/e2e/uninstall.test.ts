@@ -21,7 +21,8 @@ const OUTSIDE = '198.51.100.1';
 let host: ThrowawayHost;
 const { resolved } = commandsOn(() => host);
 const lxcConfig = (name: string) => sh(host, `cat /var/lib/lxc/${name}/config`);
-const configs = (...names: string[]) => sh(host, 'cd /var/lib/lxc; for name; do sha256sum $name/config; done', names);
+const configs = (...names: string[]) =>
+  sh(host, 'cd /var/lib/lxc; for name; do sha256sum $name/config; stat -c "%a %u:%g" $name/config; done', names);
 const run = (...args: string[]) => must(host, ['./install.sh', ...args], { cwd: '/root/release', timeoutMs: 60_000 });
 const install = () => run('--no-apt');
 const uninstall = (...args: string[]) => run('--uninstall', ...args);
@@ -51,7 +52,7 @@ describeLab('LXC containers over an uninstall', () => {
   it('install, uninstall, reinstall, uninstall: containers of all kinds', { timeout: 180_000 }, async () => {
     await sh(host, LXC_NET);
     await createContainers(host, ['old', 'own']);
-    await sh(host, "sed -i 's/= lxcbr0/= mybr/' /var/lib/lxc/own/config");
+    await sh(host, "sed -i 's/= lxcbr0/= mybr/' /var/lib/lxc/own/config; chown 1000:1000 /var/lib/lxc/old/config");
     const before = await others('old', 'own');
     const resolver = await sh(host, 'cat /etc/resolv.conf');
     expect(await startEach('old', 'own')).toBe('old lxcbr0 STOPPED\nown mybr STOPPED\n');
@@ -75,7 +76,7 @@ lxc-snapshot -n made`,
     expect(first).toContain('its hook line goes, with what it says: lxc.hook.start-host');
     expect(difference(before, await others('old', 'own'))).toBe('');
     expect(await sh(host, 'cat /etc/resolv.conf')).toBe(resolver);
-    expect(await sh(host, 'grep -rl nethooks /var/lib/lxc --include="config*" || true')).toBe('');
+    expect(await sh(host, 'grep -rl --exclude-dir=.model nethooks /var/lib/lxc --include="config*" || true')).toBe('');
     expect(await startEach('old', 'own')).toMatch(/^old br0 lxcbr0 STOPPED\nown br0 mybr STOPPED\n$/);
     for (const name of ['made', 'by-hand']) expect(await startEach(name)).toBe(`${name} br0 lxcbr0 STOPPED\n`); // br0 is that of the one that runs
     expect(await sh(host, 'lxc-ls -1 | xargs')).toBe('by-hand made old own runs\n');
@@ -139,18 +140,29 @@ lxc-snapshot -n made`,
 sed -n '${block.slice(0, -1)}p' /var/lib/lxc/included/config >/etc/lxc/mine.conf
 sed -i '${block}' /var/lib/lxc/included/config
 printf 'lxc.include = /etc/lxc/mine.conf\\n' >>/var/lib/lxc/included/config
-mkdir -p /var/lib/far/there /var/lib/far/lost
+mkdir -p /var/lib/far/there /var/lib/away
+mount -t tmpfs away /var/lib/away
 sed 's|lxc/model|far/there|; s/model/there/' /var/lib/lxc/model/config >/var/lib/far/there/config
 cp -a /var/lib/lxc/model/rootfs /var/lib/far/there
-cp -a /var/lib/far/there/. /var/lib/far/lost; sed -i 's/there/lost/' /var/lib/far/lost/config
+cp -a /var/lib/far/there /var/lib/away/lost; sed -i 's/"there"/"lost"/' /var/lib/away/lost/config
 cp /var/lib/far/there/config /root/single.conf
-for name in there lost; do lxc-start -P /var/lib/far "$name"; lxc-stop -P /var/lib/far -k "$name"; done
+cp -a /var/lib/far/there /var/lib/far/gone
+for path in far/there far/gone away/lost; do
+  lxc-start -P "/var/lib/\${path%/*}" "\${path#*/}"
+  lxc-stop -P "/var/lib/\${path%/*}" -k "\${path#*/}"
+done
 lxc-start -n single -f /root/single.conf; lxc-stop -k single
-rm -r /var/lib/far/lost`,
+rm -r /var/lib/far/gone; umount /var/lib/away`,
     );
     const output = await uninstall();
-    expect(output).toContain('warning: container lost: /var/lib/far/lost/config is not there');
-    expect(await sh(host, 'grep -rl nethooks /var/lib/lxc /var/lib/far /root/single.conf /etc/lxc || true')).toBe('');
+    expect(output).toContain('warning: container lost: /var/lib/away/lost/config is on a file system');
+    expect(output).not.toContain('container gone');
+    expect(
+      await sh(
+        host,
+        'grep -rl --exclude-dir=.model nethooks /var/lib/lxc /var/lib/far /root/single.conf /etc/lxc || true',
+      ),
+    ).toBe('');
     expect(await startEach('bad', 'included')).toBe('bad lxcbr0 STOPPED\nincluded lxcbr0 STOPPED\n');
     await sh(host, 'lxc-start -P /var/lib/far there && lxc-stop -P /var/lib/far -k there');
     await sh(host, 'lxc-start -n single -f /root/single.conf && lxc-stop -k single');
@@ -166,7 +178,9 @@ rm -r /var/lib/far/lost`,
     const output = await host.run(['nethooks', 'configure', '--all', '--remove']);
     expect(output.code, output.stderr).toBe(0);
     expect(output.stderr).toContain('runs: its network takes effect at its next start');
-    expect(await sh(host, 'grep -rl nethooks /var/lib/lxc || ls /etc/nethooks/containers')).toBe('');
+    expect(await sh(host, 'grep -rl --exclude-dir=.model nethooks /var/lib/lxc || ls /etc/nethooks/containers')).toBe(
+      '',
+    );
     expect(await configs('old')).toBe(before);
     expect(await sh(host, 'nft list map inet nethooks published')).not.toContain('8081');
     expect(await resolved('runs.lxc')).toMatch(/^10\.0\.0\./);

@@ -154,7 +154,7 @@ async function lxcGivenBack(exec: Exec, networks: readonly string[]) {
   const { steps, notes } = giveAllBack(containers, remainingOf(await readLinks(exec), networks));
   const lost = missing.map(
     ({ name, configFile }) =>
-      `warning: container ${name}: ${configFile} is not there; should it come back, its lines with nethooks in them are to be removed`,
+      `warning: container ${name}: ${configFile} is on a file system that is not mounted: its lines with nethooks in them are to be removed`,
   );
   const lines = steps.map(({ path, content }) =>
     content === null ? `remove ${path}` : `take our lines out of ${path}`,

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isDestroyed } from '../../attachment/garbage.ts';
 import { NethooksError } from '../../errors.ts';
 import { isSafeName } from '../../model/names.ts';
 import { listKept, readKept, recordsWhere } from '../../store/records.ts';
@@ -44,7 +45,7 @@ export interface LxcContainer {
 
 export interface KnownContainers {
   containers: LxcContainer[];
-  /** Those that were connected once, and whose configuration is not there: it may be on a file system that is not mounted. */
+  /** Those whose configuration is on a file system that is not mounted. */
   missing: LxcContainer[];
 }
 
@@ -66,9 +67,8 @@ export function knownContainers(): KnownContainers {
   const found = [...directories].flatMap((directory) =>
     containersOf(directory, namesIn(directory)).flatMap(withSnapshots),
   );
-  const [there, missing] = [true, false].map((exists) =>
-    placed.filter(({ configFile }) => existsSync(configFile) === exists),
-  ) as [LxcContainer[], LxcContainer[]];
+  const there = placed.filter(({ configFile }) => existsSync(configFile));
+  const missing = placed.filter((one) => !there.includes(one) && !isDestroyed(one.name, readKept(one.name)));
   const all = [...found, ...there.map(({ name, configFile }) => ({ name, configFile: realpathSync(configFile) }))];
   return { containers: uniqueByFile(all), missing: uniqueByFile(missing) };
 }
