@@ -83,6 +83,7 @@ lxc-snapshot -n made`,
 
     const again = await install();
     expect(again).toContain('/etc/nethooks/nethooks.ini: written, subnet 10.0.0.0/24\n');
+    expect(again).toContain('\nA container from before is on its network again after: nethooks configure NAME\n');
     expect(again).toMatch(/\nbr0 {2}10\.0\.0\.1\/24 {2}up/);
     // The one that has run all the time has everything back.
     expect(await resolved('runs.lxc')).toBe(address);

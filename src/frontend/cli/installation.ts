@@ -34,7 +34,9 @@ function sentence(step: Step): string[] {
 
 function isInternal(step: Step): boolean {
   if (step.kind === 'unit') return step.action === 'reload';
-  if (step.kind === 'directory' && step.path === STATE) return step.action === 'remove';
+  // Whatever stays in it is said.
+  if (step.kind === 'directory' && step.path === STATE)
+    return step.action === 'remove' || (step.except ?? []).length > 1;
   return (step.kind === 'file' || step.kind === 'directory') && step.path.startsWith(`${STATE}/`);
 }
 

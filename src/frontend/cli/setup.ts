@@ -67,7 +67,7 @@ export async function setup(options: SetupOptions): Promise<number> {
       if (!installed && !options.afterChanges) console.log('nothing would change');
     }
     if (dryRun) return EXIT.ok;
-    return await bringUp(exec, prefix, installed, options);
+    return await bringUp(exec, prefix, installed, { ...options, isFormer: first?.isFormer === true });
   } finally {
     release();
   }
@@ -101,7 +101,12 @@ async function install(
 }
 
 /** The networks come up in this process, not through systemd: what there is to say belongs in this terminal. */
-async function bringUp(exec: Exec, prefix: string, installed: boolean, options: SetupOptions): Promise<number> {
+async function bringUp(
+  exec: Exec,
+  prefix: string,
+  installed: boolean,
+  options: SetupOptions & { isFormer: boolean },
+): Promise<number> {
   const config = await currentConfig();
   const { host, networks } = config;
   const change = { spec: () => ({ host, networks, hooks: join(libraryOf(prefix), 'lxc') }) };
@@ -126,6 +131,7 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
   console.log('');
   const { plan: missing, facts } = await planChange(exec, change);
   for (const network of statusOf(config, facts, missing).networks) console.log(headline(network));
+  if (options.isFormer) console.log('A container from before is on its network again after: nethooks configure NAME');
   for (const line of next(networks[0]?.domain ?? '')) console.log(line);
   return EXIT.ok;
 }

@@ -76,11 +76,10 @@ export function runningNotes(containers: readonly LxcContainer[]): { name: strin
     const record = readContainer(name);
     if (record === null || !isAlive(record)) return [];
     const { network, addresses } = record.interfaces[0] ?? {};
-    const where = network ? ` keeps ${addresses?.join(', ')} on ${network} until it stops, but` : '';
-    const rest = 'has no names, no published ports and no way out; a reboot from inside only stops it';
-    return [
-      { name, note: `container ${name} runs: it${where} ${rest}. nethooks brings all of it back if it comes first` },
-    ];
+    const where = network ? `keeps ${addresses?.join(', ')} on ${network} until it stops, without` : 'has no';
+    const lost =
+      'names, published ports and a way out; a reinstall before then gives them back, a reboot from inside stops it';
+    return [{ name, note: `container ${name} runs: it ${where} ${lost}` }];
   });
 }
 
