@@ -2,15 +2,20 @@
 import { describe, expect, it } from 'vitest';
 import { adopted } from '../../src/frontend/lxc/adopt.ts';
 import { type Remaining, released } from '../../src/frontend/lxc/release.ts';
-import { defaultConfLines } from '../../src/plan/host/lxc-default.ts';
-import { withBlock } from '../../src/plan/marked-block.ts';
+import type { HostFacts } from '../../src/model/facts.ts';
+import { LXC_DEFAULT_CONF } from '../../src/model/paths.ts';
+import type { FileStep } from '../../src/model/step.ts';
+import { planDefaultConf } from '../../src/plan/host/lxc-default.ts';
 
 const HOOKS = '/usr/lib/nethooks/lxc';
 const DEBIAN =
   'lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n\nlxc.apparmor.profile = generated\n';
 /** What lxc-create makes of default.conf with our block in it. */
-const created = (before = DEBIAN): string =>
-  `# Template\n${withBlock(before, defaultConfLines('br0', HOOKS, '5.0.2')).replace('xx:xx:xx', '12:34:56')}lxc.uts.name = "web"\n`;
+function created(before = DEBIAN): string {
+  const facts = { lxcVersion: '5.0.2', files: { [LXC_DEFAULT_CONF]: before } } as unknown as HostFacts;
+  const [step] = planDefaultConf('br0', HOOKS, facts) as [FileStep];
+  return `# Template\n${(step.content as string).replace('xx:xx:xx', '12:34:56')}lxc.uts.name = "web"\n`;
+}
 const plain = (before = DEBIAN): string => `# Template\n${before}lxc.uts.name = "web"\n`;
 const adoptedFrom = (text: string): string =>
   adopted(

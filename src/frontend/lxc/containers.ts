@@ -43,7 +43,7 @@ export interface LxcContainer {
   configFile: string;
 }
 
-export interface KnownContainers {
+interface KnownContainers {
   containers: LxcContainer[];
   /** Those whose configuration is on a file system that is not mounted. */
   missing: LxcContainer[];

@@ -32,7 +32,7 @@ export function remainingOf(links: readonly LinkFact[], networks: readonly strin
   };
 }
 
-export interface GivenBack {
+interface GivenBack {
   steps: FileStep[];
   /** What people should know of it. */
   notes: string[];
