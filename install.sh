@@ -20,8 +20,9 @@ Usage: ./install.sh [--dry-run] [--no-apt] [--runtime bun|node] [--prefix DIR] [
   --rkt, --cni     put the CNI plugin and networks for it where rkt, or other CNI runtimes, look for them; without these,
                    where such directories are there already
   --demo           show the main job on a throwaway host in network namespaces; changes nothing on this one
-  --uninstall      take back everything that this script and `nethooks up` made; an edited configuration is kept
-  --purge          with --uninstall: remove the configuration all the same
+  --uninstall      take back everything that this script and `nethooks up` made, and give LXC's containers back; what a reinstall goes
+                   on from is kept: an edited configuration, containers' options and addresses
+  --purge          with --uninstall: remove these all the same
 END
 }
 

@@ -5,7 +5,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { bare } from '../model/address.ts';
 import {
   type AddressStore,
@@ -30,8 +30,7 @@ import { readRefusal } from '../store/refusals.ts';
 import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
-import { lxcPath } from '../system/lxc-path.ts';
-import { hasSnapshots } from '../system/lxc-snapshots.ts';
+import { isDestroyed } from './destroyed.ts';
 
 export interface Garbage {
   /** Attachments whose namespace has gone, or that were never finished. */
@@ -194,14 +193,6 @@ function vanished(kept: ReadonlyMap<string, KeptRecord>, held: readonly Held[], 
       container,
       addresses: held.filter(({ holder }) => containerOf(holder) === container).map(({ address }) => address),
     }));
-}
-
-/** Whether a container that does not run is no more. One below a path that is not mounted now may come back, as one that is just restored. */
-export function isDestroyed(name: string, kept: KeptRecord | null | undefined): boolean {
-  if (!kept?.place) return !existsSync(join(lxcPath(), name));
-  const { configFile, device } = kept.place;
-  if (existsSync(configFile) || hasSnapshots(dirname(configFile))) return false;
-  return statSync(dirname(dirname(configFile)), { throwIfNoEntry: false })?.dev === device;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Everything that is connected, or could be again, for `ps`, `inspect`, `port` and `status`. */
-import { isDestroyed } from '../attachment/garbage.ts';
+import { isDestroyed } from '../attachment/destroyed.ts';
 import { NethooksError } from '../errors.ts';
 import { type AttachmentRecord, attachmentId, holderIdOf, type Interface, type Owner } from '../model/attachment.ts';
 import type { LinkOption } from '../model/container-options.ts';

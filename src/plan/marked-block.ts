@@ -14,8 +14,7 @@ const END = '# nethooks end';
  */
 export function withBlock(text: string, lines: readonly string[], position: 'top' | 'bottom' = 'bottom'): string {
   for (const line of lines) {
-    if (/[\r\n]/.test(line) || isMarker(line, BEGIN) || isMarker(line, END))
-      throw new TypeError(`not a line of a block: ${line}`);
+    if (/[\r\n]/.test(line) || isMarkerLine(line)) throw new TypeError(`not a line of a block: ${line}`);
   }
   const block = [BEGIN, ...lines, END].join('\n');
   const found = findBlock(text);
@@ -57,6 +56,9 @@ function findBlock(text: string): { begin: number; end: number } | null {
   }
   return { begin, end };
 }
+
+/** Whether a line is one of our markers. */
+export const isMarkerLine = (line: string): boolean => isMarker(line, BEGIN) || isMarker(line, END);
 
 /** An editor may have left white space or a carriage return behind the marker. */
 function isMarker(line: string, marker: string): boolean {

@@ -1,6 +1,7 @@
 /** Reading and writing files of the host (never below a container's root: that is rootfs.ts). */
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -28,12 +29,13 @@ export function readText(path: string): string | null {
 /**
  * Replaces a file whole: readers see the old text or the new, never a part. The temporary name begins with a dot, which
  * dnsmasq's hostsdir and run-parts skip. Missing directories are made.
- * @param mode of the new file; default: the mode of the file it replaces, else 0644
+ * @param mode of the new file; default: mode and owner of the file it replaces, else 0644 and ours
  */
 export function writeAtomically(path: string, text: string, mode?: number): void {
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.${process.pid}.nethooks`);
-  const wanted = mode ?? currentMode(path) ?? 0o644;
+  const replaced = mode === undefined ? statSync(path, { throwIfNoEntry: false }) : undefined;
+  const wanted = mode ?? (replaced ? replaced.mode & 0o7777 : 0o644);
   const write = (): void => writeFileSync(temporary, text, { mode: wanted });
   try {
     try {
@@ -43,6 +45,9 @@ export function writeAtomically(path: string, text: string, mode?: number): void
       mkdirSync(directory, { recursive: true, mode: 0o755 });
       write();
     }
+    // An LXC configuration may be its container's owner's.
+    if (replaced && (replaced.uid !== 0 || replaced.gid !== 0) && process.getuid?.() === 0)
+      chownSync(temporary, replaced.uid, replaced.gid);
     // Our umask (main.ts) masks these: dnsmasq reads what we write, groups do not write it.
     if ((wanted & 0o022) !== 0) chmodSync(temporary, wanted);
     renameSync(temporary, path);
@@ -96,11 +101,6 @@ export function abandonedIn(directory: string): string[] {
     const pid = before ?? after;
     return pid !== undefined && !existsSync(`/proc/${pid}`) ? join(directory, name) : [];
   });
-}
-
-function currentMode(path: string): number | undefined {
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode;
-  return mode === undefined ? undefined : mode & 0o7777;
 }
 
 /** Whether an error of node:fs says that the path does not exist. */

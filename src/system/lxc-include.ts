@@ -10,13 +10,18 @@ import { readText } from './files.ts';
  */
 export function readInclude(path: string): string | null {
   if (!isDirectory(path)) return readText(path);
-  const names = readdirSync(path).filter(
-    (name) => name.endsWith('.conf') && name !== '.conf' && !isDirectory(join(path, name)),
-  );
-  return names
-    .sort()
-    .map((name) => readText(join(path, name)) ?? '')
+  return includedFiles(path)
+    .map((file) => readText(file) ?? '')
     .join('\n');
+}
+
+/** The files that an include of `path` reads: that one, or those of the directory. */
+export function includedFiles(path: string): string[] {
+  if (!isDirectory(path)) return [path];
+  return readdirSync(path)
+    .filter((name) => name.endsWith('.conf') && name !== '.conf' && !isDirectory(join(path, name)))
+    .sort()
+    .map((name) => join(path, name));
 }
 
 function isDirectory(path: string): boolean {

@@ -255,15 +255,6 @@ sysctl -q net.ipv4.ip_forward=0`,
     expect(difference(before, await everything())).toBe('');
   });
 
-  it('--uninstall names the containers that it leaves without a network', async () => {
-    await installed();
-    await createContainer(host, 'left');
-    expect(await uninstalled()).toMatch(
-      /warning: container left calls our hooks and will not start: remove its lxc\.hook\.\* lines from \/var\/lib\/lxc\/left\/config\n.*container left is on bridge br0/,
-    );
-    await sh(host, 'rm -r /var/lib/lxc/left');
-  });
-
   it('--uninstall without anything to take back', async () => {
     expect(await uninstalled()).toBe(`nothing to take back: there is no ${MANIFEST}\n`);
   });

@@ -2,7 +2,8 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { contents, copyRelease, difference, wholeState } from '../lab/installation.ts';
-import { describeLab, labHost, must, sh, writeFile } from '../lab/lab.ts';
+import { changesOf, killed, nodeBuild, prepareKills } from '../lab/kill-at.ts';
+import { describeLab, labHost, must, sh } from '../lab/lab.ts';
 
 const MANIFEST = '/var/lib/nethooks/install/manifest';
 
@@ -19,7 +20,7 @@ describeLab('nethooks setup and teardown', () => {
   beforeAll(async () => {
     host = await labHost();
     await copyRelease(host);
-    await writeFile(host, '/root/kill-at.cjs', KILL_AT);
+    await prepareKills(host);
     // All that an installation meets: directories that are there, files that it replaces, other programs' networks.
     await sh(
       host,
@@ -165,71 +166,22 @@ MANIFEST
   });
 
   it('killed at any point: the next run completes it, and it can be taken back', { timeout: 1_200_000 }, async () => {
-    await must(host, NODE('setup'));
+    await must(host, nodeBuild('setup'));
     const complete = await everything();
-    await must(host, NODE('teardown'));
-    const [there, back] = [await changesOf('setup'), await changesOf('teardown')];
+    await must(host, nodeBuild('teardown'));
+    const [there, back] = [await changesOf(host, 'setup'), await changesOf(host, 'teardown')];
     expect(Math.min(there, back)).toBeGreaterThan(60); // or the changes were not counted
     const points = EVERY_POINT ? Math.max(there, back) : 20;
     for (let point = 1; point <= points; point++) {
       const [during, after] = [there, back].map((all) => String(Math.max(1, Math.floor((all * point) / points))));
-      await killed('setup', during as string);
+      await killed(host, 'setup', during as string);
       if (point % 2 === 0) {
-        await must(host, NODE('setup'));
+        await must(host, nodeBuild('setup'));
         expect(contents(await everything()), `setup ended at change ${during}`).toBe(contents(complete));
-        await killed('teardown', after as string);
+        await killed(host, 'teardown', after as string);
       }
-      await must(host, NODE('teardown'));
+      await must(host, nodeBuild('teardown'));
       expect(difference(before, await everything()), `ended at change ${during}, and at ${after}`).toBe('');
     }
   });
 });
-
-/** The build for node, whose calls of the file system can be watched. */
-const NODE = (command: string): string[] => [
-  'node',
-  '--require',
-  '/root/kill-at.cjs',
-  '/root/release/dist/nethooks.cjs',
-  command,
-];
-
-/** How many changes a run makes, once for all. */
-async function changesOf(command: string): Promise<number> {
-  await must(host, NODE(command), { env: { KILL_COUNT: '/root/changes' } });
-  return Number(await sh(host, 'cat /root/changes; rm /root/changes'));
-}
-
-async function killed(command: string, at: string): Promise<void> {
-  const { code, stderr } = await host.run(NODE(command), { env: { KILL_AT: at } });
-  expect({ code, stderr }).toEqual({ code: 137, stderr: '' });
-}
-
-/**
- * Ends the process with SIGKILL in the middle of its KILL_AT-th change to the file system, or before it starts its next program;
- * with KILL_COUNT it writes into that file how many there were.
- */
-const KILL_AT = `
-const fs = require('node:fs');
-const child = require('node:child_process');
-const at = Number(process.env.KILL_AT ?? 0);
-const { writeFileSync, truncateSync, readdirSync, rmSync, statSync, copyFileSync } = fs;
-let changes = 0;
-const watch = (module, name, half) => {
-  const real = module[name];
-  module[name] = (...args) => {
-    if (++changes === at) {
-      try { half(...args); } catch {}
-      process.kill(process.pid, 'SIGKILL');
-      for (;;);
-    }
-    return real(...args);
-  };
-};
-watch(fs, 'writeFileSync', (path, data, options) => writeFileSync(path, data.slice(0, data.length / 2), options));
-watch(fs, 'copyFileSync', (from, to, mode) => { copyFileSync(from, to, mode); truncateSync(to, statSync(to).size / 2); });
-watch(fs, 'rmSync', (path) => rmSync(path + '/' + readdirSync(path)[0], { recursive: true }));
-for (const name of ['mkdirSync', 'renameSync', 'chmodSync', 'rmdirSync', 'linkSync', 'unlinkSync']) watch(fs, name, () => {});
-for (const name of ['spawnSync', 'spawn']) watch(child, name, () => {});
-if (process.env.KILL_COUNT) process.on('exit', () => writeFileSync(process.env.KILL_COUNT, String(changes)));
-`;

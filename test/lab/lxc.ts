@@ -24,12 +24,13 @@ for name; do
   if [ -d $model ]; then
     lxc-create -n "$name" -t none
     cp -a $model/rootfs "$directory"
-    sed -n '/^lxc.rootfs.path/,$p' $model/config |
+    sed -n '/^lxc.rootfs.path/,$p' $model/lines |
       sed "s|^\\(lxc.rootfs.path\\) = .*|\\1 = dir:$directory/rootfs|; s|^\\(lxc.uts.name\\) = .*|\\1 = $name|" >>"$directory/config"
   else
     lxc-create -n "$name" -t busybox
     mkdir $model.new
-    cp -a "$directory/rootfs" "$directory/config" $model.new
+    cp -a "$directory/rootfs" $model.new
+    cp "$directory/config" $model.new/lines # not \`config\`: it is no container
     mv $model.new $model
   fi
   printf '%s\\n' "$EXTRA" >>"$directory/config"

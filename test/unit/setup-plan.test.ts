@@ -6,7 +6,7 @@ import { formatManifest, parseManifest } from '../../src/model/manifest.ts';
 import type { FileStep, Step } from '../../src/model/step.ts';
 import { contentOf, INSTALL_UNITS, installFiles } from '../../src/plan/host/install-files.ts';
 import { planSetup, type SetupFacts, type SetupSpec } from '../../src/plan/host/setup.ts';
-import { planTeardown, type TeardownFacts, usesOf } from '../../src/plan/host/teardown.ts';
+import { planTeardown, type TeardownFacts } from '../../src/plan/host/teardown.ts';
 
 const MANIFEST = '/var/lib/nethooks/install/manifest';
 const HOOK = '/etc/network/if-up.d/nethooks';
@@ -220,6 +220,8 @@ config 123 /etc/nethooks/nethooks.ini
     },
     configSum: '123',
     stores: [],
+    hasKept: false,
+    running: [],
     systemd: false,
     ...changes,
   });
@@ -276,15 +278,19 @@ config 123 /etc/nethooks/nethooks.ini
   it('leaves addresses that containers hold, and directories that hold them', () => {
     const [a, b] = ['/var/lib/cni/networks/a', '/var/lib/cni/networks/b'];
     const names = { '/var/lib/cni/networks': ['a', 'b'], '/var/lib/cni': ['networks'] };
-    const stores = (isHeld: boolean) => [
-      { path: a as string, isHeld: false },
-      { path: b as string, isHeld },
+    type Holders = TeardownFacts['stores'][number]['holders'];
+    const stores = (holders: Holders) => [
+      { path: a as string, holders: 'none' as const },
+      { path: b as string, holders },
     ];
-    const plan = (isHeld: boolean) =>
-      planTeardown({ purge: false }, left({ there: [a, b] as string[], names, stores: stores(isHeld) }));
-    expect(brief(plan(true).steps).filter((line) => line.includes('cni'))).toEqual([`purge ${a}/`]);
-    expect(plan(true).kept).toEqual([`keep ${b}: containers have addresses in it`]);
-    expect(brief(plan(false).steps).filter((line) => line.includes('cni'))).toEqual([
+    const plan = (holders: Holders, purge = false) =>
+      planTeardown({ purge }, left({ there: [a, b] as string[], names, stores: stores(holders) }));
+    for (const held of [plan('stopped'), plan('others'), plan('others', true)]) {
+      expect(brief(held.steps).filter((line) => line.includes('cni'))).toEqual([`purge ${a}/`]);
+      expect(held.kept).toEqual([`keep ${b}: containers have addresses in it`]);
+    }
+    expect(plan('stopped', true).kept).toEqual([]);
+    expect(brief(plan('none').steps).filter((line) => line.includes('cni'))).toEqual([
       `purge ${a}/`,
       `purge ${b}/`,
       'remove /var/lib/cni/networks/',
@@ -292,13 +298,28 @@ config 123 /etc/nethooks/nethooks.ini
     ]);
   });
 
-  it('names containers that need what goes, but not for what is commented out', () => {
-    const config = { container: 'web', file: '/c', text: '#lxc.hook.start-host = /usr/lib/nethooks/lxc/start-host\n' };
-    expect(usesOf(config, '/usr/lib/nethooks/lxc/', ['br0'])).toEqual([]);
-    const used = `lxc.hook.start-host=/usr/lib/nethooks/lxc/start-host -p 80\nlxc.net.0.link = br0 \n`;
-    expect(usesOf({ ...config, text: used }, '/usr/lib/nethooks/lxc/', ['br0', 'br'])).toEqual([
-      'warning: container web calls our hooks and will not start: remove its lxc.hook.* lines from /c',
-      'warning: container web is on bridge br0, which goes: /c',
-    ]);
+  it('keeps what a reinstall goes by, unless it is to be purged', () => {
+    const facts = left({ hasKept: true, names: { '/etc/nethooks/containers': ['web.ini'] } });
+    expect(planTeardown({ purge: false }, facts)).toMatchObject({
+      kept: [
+        'keep /etc/nethooks/containers: options of containers (--purge removes them)',
+        'keep /var/lib/nethooks/containers: for a reinstall, what containers had (--purge removes it)',
+      ],
+      steps: expect.arrayContaining([
+        { kind: 'directory', path: '/var/lib/nethooks', action: 'purge', except: ['install', 'containers'] },
+      ]),
+    });
+    expect(planTeardown({ purge: true }, facts)).toMatchObject({
+      kept: [],
+      steps: expect.arrayContaining([
+        { kind: 'directory', path: '/var/lib/nethooks', action: 'purge', except: ['install'] },
+      ]),
+    });
+  });
+
+  it('keeps what /run says of containers that run', () => {
+    const { steps, kept } = planTeardown({ purge: true }, left({ running: ['web'] }));
+    expect(brief(steps).filter((line) => line.includes('/run'))).toEqual([]);
+    expect(kept).toEqual(['keep /run/nethooks until the next boot: it says what belongs to web']);
   });
 });

@@ -1,6 +1,6 @@
 /** `nethooks addresses`: every address that is held, by whom, and whether that still lives. */
 import { join } from 'node:path';
-import { isDestroyed } from '../../attachment/garbage.ts';
+import { isDestroyed } from '../../attachment/destroyed.ts';
 import { isIPv4, toNumber } from '../../model/address.ts';
 import { holderIdOf } from '../../model/attachment.ts';
 import { DEFAULT_DATA_DIR, listAddresses } from '../../store/addresses.ts';

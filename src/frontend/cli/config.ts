@@ -4,13 +4,15 @@ import { resolveContainer } from '../../config/container.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { hostSchema, networkSchema } from '../../config/schema.ts';
 import { NethooksError } from '../../errors.ts';
-import { existingConfig, firstConfig } from '../../host/first-config.ts';
+import { existingConfig, type FirstConfig, firstConfig } from '../../host/first-config.ts';
 import type { Config, ContainerDefaults, HostConfig, NameDefaults, NetworkConfig } from '../../model/config.ts';
 import { CONFIG_FILE, containerFile } from '../../model/paths.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
+import { bridgesNamed } from '../lxc/give-back.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
+import { warn } from './output.ts';
 import { requireRoot } from './up.ts';
 
 /** Reads the configuration; what is wrong is thrown as a ConfigError with every problem. */
@@ -49,14 +51,19 @@ export async function init({ print }: OptionsOf<'config init'>): Promise<number>
     return EXIT.ok;
   }
   if (!print) requireRoot('config init');
-  const { text, subnet } = await firstConfig(execUntil(performance.now() + 10_000));
-  if (print) console.log(text.trimEnd());
+  const first = await firstConfig(execUntil(performance.now() + 10_000), existing ? null : bridgesNamed());
+  for (const warning of first.warnings) warn(warning);
+  if (print) console.log(first.text.trimEnd());
   else {
-    writeAtomically(CONFIG_FILE, text);
-    console.log(`${CONFIG_FILE}: written, subnet ${subnet}`);
+    writeAtomically(CONFIG_FILE, first.text);
+    console.log(written(first));
   }
   return EXIT.ok;
 }
+
+/** What is said of a first configuration that was written. */
+export const written = ({ networks }: FirstConfig): string =>
+  `${CONFIG_FILE}: written, ${networks.map(({ subnet }) => `subnet ${subnet}`).join(', ')}`;
 
 function asIni({ source, host, containers, networks }: Config): string {
   const section = (name: string, values: Record<string, string>): string[] => [

@@ -3,6 +3,7 @@
 import { withNamespace } from '../../attachment/detach.ts';
 import { reconfigure } from '../../attachment/reconfigure.ts';
 import { NethooksError } from '../../errors.ts';
+import { readLinks } from '../../host/facts.ts';
 import { bare } from '../../model/address.ts';
 import type { AttachmentRecord, Interface } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
@@ -22,7 +23,8 @@ import { lxcPath } from '../../system/lxc-path.ts';
 import { invertFile } from '../../system/undo.ts';
 import { type Mode, parseMode, rootOf } from '../lxc/adopt.ts';
 import { type Configured, planConfigure } from '../lxc/configure.ts';
-import { configFileOf, listContainers } from '../lxc/containers.ts';
+import { configFileOf, containersOf, knownContainers, type LxcContainer } from '../lxc/containers.ts';
+import { remainingOf } from '../lxc/give-back.ts';
 import { refreshParents } from '../lxc/links.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
 import { specOf } from '../lxc/spec.ts';
@@ -56,11 +58,12 @@ export async function configure(name: string | undefined, options: ConfigureOpti
   try {
     const turn = await prepare(how, options);
     if (name !== undefined) {
-      show([await turn(name)], options);
+      show([await turn({ name, configFile: configFileOf(lxcPath(), name) })], options);
       return EXIT.ok;
     }
     const outcomes: Outcome[] = [];
-    for (const one of listContainers(lxcPath())) outcomes.push(await attempt(one, turn));
+    for (const one of options.remove ? knownContainers().containers : containersOf(lxcPath()))
+      outcomes.push(await attempt(one, turn));
     show(outcomes, options);
     return outcomes.some(({ live }) => live === 'refused') ? EXIT.failed : EXIT.ok;
   } finally {
@@ -71,17 +74,20 @@ export async function configure(name: string | undefined, options: ConfigureOpti
 const applying = (): Applying => ({ exec: execUntil(performance.now() + LIMIT_MS), log: warn, wait: true });
 
 /** With --all, what is refused for one container does not keep the others from theirs. */
-async function attempt(name: string, turn: (name: string) => Promise<Outcome>): Promise<Outcome> {
+async function attempt(container: LxcContainer, turn: (container: LxcContainer) => Promise<Outcome>): Promise<Outcome> {
   try {
-    return await turn(name);
+    return await turn(container);
   } catch (error) {
     if (!(error instanceof NethooksError)) throw error;
-    return { container: name, steps: [], live: 'refused', warnings: error.message.split('\n') };
+    return { container: container.name, steps: [], live: 'refused', warnings: error.message.split('\n') };
   }
 }
 
 /** What does one container. */
-async function prepare(how: Applying, options: ConfigureOptions): Promise<(name: string) => Promise<Outcome>> {
+async function prepare(
+  how: Applying,
+  options: ConfigureOptions,
+): Promise<(container: LxcContainer) => Promise<Outcome>> {
   const config = await workingConfig();
   const hooks = hooksDirectory();
   if (hooks === null) throw new NethooksError('the LXC hooks are not installed; ./install.sh brings them');
@@ -100,14 +106,13 @@ async function prepare(how: Applying, options: ConfigureOptions): Promise<(name:
     throw new NethooksError('--remove: takes everything out; allowed: no other change with it', EXIT.usage);
   const net = options.net ?? (options.nic === '0' ? options.network || undefined : undefined);
   const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
-  const directory = lxcPath();
-  return async (name) => {
-    const configFile = configFileOf(directory, name);
-    if (mode?.kind === 'container') configFileOf(directory, mode.name);
+  const release = options.remove && options.all ? remainingOf(await readLinks(how.exec), networks) : null;
+  return async ({ name, configFile }) => {
+    if (mode?.kind === 'container') configFileOf(lxcPath(), mode.name);
     if (mode?.kind === 'container' && mode.name === name)
       throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
     const { nic, remove = false } = options;
-    const spec = { name, configFile, mode, words, nic, without, unpublish, remove };
+    const spec = { name, configFile, mode, words, nic, without, unpublish, remove, release };
     const planned = planConfigure(config, hooks, spec);
     if (!spec.remove) checkNeighbours({ name, configFile, ...planned });
     return carryOut(how, config, { name, configFile, remove }, planned, options.dryRun ?? false);
@@ -119,13 +124,13 @@ async function carryOut(
   how: Applying,
   config: Config,
   { name, configFile, remove }: { name: string; configFile: string; remove: boolean },
-  { steps, options, members, overridden }: Configured,
+  { steps, options, members, released, notes }: Configured,
   dryRun: boolean,
 ): Promise<Outcome> {
-  const warnings = overridden.map((key) => `${key}: its hook line says it too, which goes before: change it there`);
+  const warnings = [...notes];
   const record = readContainer(name);
   const running = record !== null && isAlive(record) ? record : null;
-  const later = running === null ? [] : atNextStart(running, { members });
+  const later = running === null ? [] : released ? atNext('its network') : atNextStart(running, { members });
   warnings.push(...later);
   const outcome: Outcome = {
     container: name,
@@ -177,13 +182,14 @@ function clearFiles({ log }: Applying, name: string, configFile: string): void {
 
 const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
 
+const atNext = (what: string): string[] => [`${what} takes effect at its next start`];
+
 /** What a running container keeps until it is started anew. */
 function atNextStart({ interfaces }: AttachmentRecord, { members }: Pick<Configured, 'members'>): string[] {
-  const later = (what: string): string[] => [`${what} takes effect at its next start`];
   const moved =
     members.length !== interfaces.length ||
     members.some(({ network }, index) => network.name !== interfaces[index]?.network);
-  if (moved) return later('its network');
+  if (moved) return atNext('its network');
   const changed = (one: Interface, index: number): boolean => {
     const { wanted = null, options } = members[index] ?? {};
     return (
@@ -191,7 +197,7 @@ function atNextStart({ interfaces }: AttachmentRecord, { members }: Pick<Configu
       (options?.address === 'dhcp') !== (one.dhcp === true)
     );
   };
-  return interfaces.some(changed) ? later('its address') : [];
+  return interfaces.some(changed) ? atNext('its address') : [];
 }
 
 function show(outcomes: Outcome[], { json, dryRun }: ConfigureOptions): void {

@@ -1,6 +1,6 @@
 /** What `nethooks setup` and `nethooks teardown` have in common. */
 import { NethooksError } from '../../errors.ts';
-import { CONFIG_FILE, STATE } from '../../model/paths.ts';
+import { STATE } from '../../model/paths.ts';
 import { describe, type Step } from '../../model/step.ts';
 import type { Exec } from '../../system/exec.ts';
 import { lockDirectory } from '../../system/lock.ts';
@@ -29,12 +29,14 @@ export function sentences(steps: Step[]): string[] {
 
 function sentence(step: Step): string[] {
   if (step.kind !== 'file' || typeof step.content !== 'string') return describe(step);
-  return [step.path === CONFIG_FILE ? `write ${step.path} with a free subnet` : `write ${step.path}`];
+  return [`write ${step.path}`];
 }
 
 function isInternal(step: Step): boolean {
   if (step.kind === 'unit') return step.action === 'reload';
-  if (step.kind === 'directory' && step.path === STATE) return step.action === 'remove';
+  // Whatever stays in it is said.
+  if (step.kind === 'directory' && step.path === STATE)
+    return step.action === 'remove' || (step.except ?? []).length > 1;
   return (step.kind === 'file' || step.kind === 'directory') && step.path.startsWith(`${STATE}/`);
 }
 

@@ -27,8 +27,10 @@ import { executable } from '../../system/install.ts';
 import { readRoutes } from '../../system/routes.ts';
 import { systemdRuns } from '../../system/systemd.ts';
 import { DIRECTORIES, filesFor } from '../cni/net-d.ts';
+import { bridgesNamed } from '../lxc/give-back.ts';
+import { sweepAfter } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
-import { checkContainers } from './config.ts';
+import { checkContainers, written } from './config.ts';
 import { EXIT } from './exit.ts';
 import { briefly, INSTALL_LIMIT_MS, onlyInstaller, sentences } from './installation.ts';
 import { warn } from './output.ts';
@@ -57,7 +59,8 @@ export async function setup(options: SetupOptions): Promise<number> {
   const release = dryRun ? () => undefined : onlyInstaller(exec);
   try {
     requirePrefix(prefix);
-    const first = existingConfig() === undefined ? await firstConfig(exec) : null;
+    const first = existingConfig() === undefined ? await firstConfig(exec, bridgesNamed()) : null;
+    for (const warning of first?.warnings ?? []) warn(warning);
     const spec = setupSpec(options, { prefix, destdir, networks: networkFiles(options, first), first });
     const installed = await install(exec, spec, options, first);
     if (!options.json && dryRun) {
@@ -65,7 +68,7 @@ export async function setup(options: SetupOptions): Promise<number> {
       if (!installed && !options.afterChanges) console.log('nothing would change');
     }
     if (dryRun) return EXIT.ok;
-    return await bringUp(exec, prefix, installed, options);
+    return await bringUp(exec, prefix, installed, { ...options, isFormer: first?.isFormer === true });
   } finally {
     release();
   }
@@ -86,18 +89,25 @@ async function install(
   if (json) console.log(JSON.stringify(plan, null, 2));
   if (plan.refusals.length > 0) throw new NethooksError(plan.refusals.join('\n'));
   if (!dryRun) await applyUntilFailure({ exec, log: warn, wait: true }, plan.steps);
-  const lines = sentences(plan.steps);
+  const how = first?.isFormer
+    ? `with what it had before: ${first.networks.map(({ name }) => name).join(', ')}`
+    : 'with a free subnet';
+  const lines = sentences(plan.steps).map((line) => (line === `write ${CONFIG_FILE}` ? `${line} ${how}` : line));
   if (json) return lines.length > 0;
   for (const line of lines) {
     console.log(dryRun ? `would ${line}` : line);
-    if (first && !dryRun && line.startsWith(`write ${CONFIG_FILE} `))
-      console.log(`  ${CONFIG_FILE}: written, subnet ${first.subnet}`);
+    if (first && !dryRun && line.startsWith(`write ${CONFIG_FILE} `)) console.log(`  ${written(first)}`);
   }
   return lines.length > 0;
 }
 
 /** The networks come up in this process, not through systemd: what there is to say belongs in this terminal. */
-async function bringUp(exec: Exec, prefix: string, installed: boolean, options: SetupOptions): Promise<number> {
+async function bringUp(
+  exec: Exec,
+  prefix: string,
+  installed: boolean,
+  options: SetupOptions & { isFormer: boolean },
+): Promise<number> {
   const config = await currentConfig();
   const { host, networks } = config;
   const change = { spec: () => ({ host, networks, hooks: join(libraryOf(prefix), 'lxc') }) };
@@ -106,6 +116,8 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
   try {
     plan = await changeHost(how, change, 30);
     keepGood();
+    // What containers had that are gone since an earlier installation.
+    await sweepAfter(how, plan);
   } catch (error) {
     if (!(error instanceof NethooksError || (error instanceof Error && 'syscall' in error))) throw error;
     warn(error.message);
@@ -121,6 +133,7 @@ async function bringUp(exec: Exec, prefix: string, installed: boolean, options: 
   console.log('');
   const { plan: missing, facts } = await planChange(exec, change);
   for (const network of statusOf(config, facts, missing).networks) console.log(headline(network));
+  if (options.isFormer) console.log('A container from before is on its network again after: nethooks configure NAME');
   for (const line of next(networks[0]?.domain ?? '')) console.log(line);
   return EXIT.ok;
 }
@@ -224,7 +237,7 @@ function nodeInPath(): string {
  * @throws ConfigError when the configuration is wrong; nothing has been changed then
  */
 function networkFiles({ rkt, cni }: SetupOptions, first: FirstConfig | null): WantedFile[] {
-  const names = first ? [first.network] : validNetworks();
+  const names = first ? first.networks.map(({ name }) => name) : validNetworks();
   const master = readRoutes().defaultDevice;
   const files = (['rkt', 'cni'] as const)
     .filter((runtime) => (runtime === 'rkt' ? rkt : cni) || existsSync(DIRECTORIES[runtime]))

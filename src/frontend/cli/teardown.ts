@@ -2,22 +2,23 @@
 import { loadConfig } from '../../config/load.ts';
 import { NethooksError } from '../../errors.ts';
 import { changeHost } from '../../host/change.ts';
+import { readLinks } from '../../host/facts.ts';
 import { gatherTeardownFacts, readManifest } from '../../host/setup/facts.ts';
 import { type AttachmentRecord, attachmentId, showOwner } from '../../model/attachment.ts';
 import { type Manifest, noted } from '../../model/manifest.ts';
 import { INSTALL_STATE, MANIFEST, STATE, unfinished } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
-import { INSTALL_UNITS, libraryOf } from '../../plan/host/install-files.ts';
-import { planTeardown, type Teardown, usesOf } from '../../plan/host/teardown.ts';
+import { INSTALL_UNITS } from '../../plan/host/install-files.ts';
+import { planTeardown, type Teardown } from '../../plan/host/teardown.ts';
 import { readHostRecord } from '../../store/host-record.ts';
-import { recordsWhere } from '../../store/records.ts';
+import { listKept, readKept, recordsWhere } from '../../store/records.ts';
 import { type Applying, applyUntilFailure } from '../../system/apply.ts';
 import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
-import { lxcPath } from '../../system/lxc-path.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
-import { configFileOf, listContainers } from '../lxc/containers.ts';
+import { knownContainers } from '../lxc/containers.ts';
+import { giveAllBack, remainingOf, runningNotes } from '../lxc/give-back.ts';
 import { detach } from '../target/attach.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
@@ -34,7 +35,7 @@ export async function teardown(options: TeardownOptions): Promise<number> {
   const release = dryRun ? () => undefined : onlyInstaller(exec);
   try {
     if (readText(MANIFEST) === null) nothing(options);
-    else if (dryRun) wouldTakeBack(exec, options);
+    else if (dryRun) await wouldTakeBack(exec, options);
     else await takeBack(exec, options);
     return EXIT.ok;
   } finally {
@@ -52,19 +53,22 @@ function nothing({ dryRun, json }: TeardownOptions): void {
   else console.log(`nothing to take back: there is no ${MANIFEST}`);
 }
 
-function wouldTakeBack(exec: Exec, { json, purge }: TeardownOptions): void {
+async function wouldTakeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<void> {
   const manifest = readManifest();
   const networks = networkNames();
   const services = serviceSteps(exec, manifest);
+  const lxc = await lxcGivenBack(exec, networks);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
   if (json) {
-    print({ ...plan, steps: [...services, ...plan.steps] });
+    print({ ...plan, steps: [...services, ...lxc.steps, ...plan.steps] });
     return;
   }
-  for (const line of users(manifest, networks)) console.log(line);
+  for (const { note } of lxc.running) console.log(note);
   for (const line of sentences(services)) console.log(`would ${line}`);
   for (const { owner } of connected()) console.log(`would disconnect ${showOwner(attachmentId(owner))}`);
   console.log('would take the networks down: nethooks down --files');
+  for (const line of lxc.lines) console.log(`would ${line}`);
+  for (const line of lxc.notes) console.log(line);
   for (const line of sentences(plan.steps)) console.log(`would ${line}`);
   conclude(plan);
 }
@@ -77,8 +81,8 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const how: Applying = { exec, log: warn, wait: true };
   const manifest = readManifest();
   const networks = networkNames();
-  for (const line of users(manifest, networks)) say(line);
   const services = serviceSteps(exec, manifest);
+  for (const { note } of runningNotes(knownContainers().containers)) say(note);
   for (const line of sentences(services)) say(line);
   await applyUntilFailure(how, services);
   // Nobody could take these back later. LXC's go with the bridges.
@@ -88,10 +92,14 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   }
   say('take the networks down: nethooks down --files');
   for (const line of briefly(await down(how))) say(line);
+  // After default.conf has lost our lines, so that nobody makes a container with them any more; before the hooks that they call go.
+  const lxc = await lxcGivenBack(exec, networks);
+  for (const line of [...lxc.lines, ...lxc.notes]) say(line);
+  await applyUntilFailure(how, lxc.steps);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
-  await applyUntilFailure(how, plan.steps);
   for (const line of sentences(plan.steps)) say(line);
-  if (json) print({ ...plan, steps: [...services, ...plan.steps] });
+  await applyUntilFailure(how, plan.steps);
+  if (json) print({ ...plan, steps: [...services, ...lxc.steps, ...plan.steps] });
   else conclude(plan);
 }
 
@@ -126,22 +134,30 @@ async function down(how: Applying): Promise<Step[]> {
   }
 }
 
-/** The networks of the configuration, in whatever format; none if it cannot be read. */
+/** The networks of the configuration, in whatever format, where it can be read; those that are up, and that containers were on. */
 function networkNames(): string[] {
+  const names = [...readHostRecord().networks.map(({ name }) => name), ...listKept().flatMap(networksOf)];
   try {
-    return loadConfig().networks.map(({ name }) => name);
+    names.unshift(...loadConfig().networks.map(({ name }) => name));
   } catch (error) {
     if (!(error instanceof NethooksError)) throw error;
-    return [];
   }
+  return [...new Set(names)];
 }
 
-/** Which LXC containers still want what is being removed: they would not start without it. */
-function users(manifest: Manifest, networks: readonly string[]): string[] {
-  const hooks = `${libraryOf(manifest.prefix ?? '')}/lxc/`;
-  const directory = lxcPath();
-  return listContainers(directory).flatMap((container) => {
-    const file = configFileOf(directory, container);
-    return usesOf({ container, file, text: readText(file) ?? '' }, hooks, networks);
-  });
+const networksOf = (container: string): string[] =>
+  readKept(container).interfaces.flatMap(({ network }) => network ?? []);
+
+/** What takes our lines out of every container's configuration. */
+async function lxcGivenBack(exec: Exec, networks: readonly string[]) {
+  const { containers, missing } = knownContainers();
+  const { steps, notes } = giveAllBack(containers, remainingOf(await readLinks(exec), networks));
+  const lost = missing.map(
+    ({ name, configFile }) =>
+      `warning: container ${name}: ${configFile} is on a file system that is not mounted: its lines with nethooks in them are to be removed`,
+  );
+  const lines = steps.map(({ path, content }) =>
+    content === null ? `remove ${path}` : `take our lines out of ${path}`,
+  );
+  return { steps, lines, notes: [...notes, ...lost], running: runningNotes(containers) };
 }

@@ -189,7 +189,7 @@ export function withLinkInclude(text: string, path: string | null): string {
 }
 
 /** The lines between our markers; null without a block. */
-function blockOf(text: string): string[] | null {
+export function blockOf(text: string): string[] | null {
   if (withoutBlock(text) === text) return null;
   const lines = text.split('\n').map((line) => line.trimEnd());
   return lines.slice(lines.indexOf('# nethooks begin') + 1, lines.indexOf('# nethooks end'));

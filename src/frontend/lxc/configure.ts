@@ -17,7 +17,9 @@ import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { adopted, hookWords, type Mode, modeOf, originalOf, overridingLine, shares } from './adopt.ts';
+import { giveBack } from './give-back.ts';
 import { withIncludes } from './lxc-config.ts';
+import type { Remaining } from './release.ts';
 import { type MemberNic, memberNics } from './spec.ts';
 
 export interface ConfigureRequest {
@@ -34,8 +36,10 @@ export interface ConfigureRequest {
   without: readonly string[];
   /** The N of lxc.net.N. */
   nic: string;
-  /** Take everything of ours out again. */
+  /** Take out again what `configure` wrote. */
   remove: boolean;
+  /** With `remove`: also what was there before `configure` and is ours, given what is left then. */
+  release: Remaining | null;
 }
 
 export interface Configured {
@@ -43,8 +47,10 @@ export interface Configured {
   /** What its options are then. */
   options: ContainerOptions;
   members: MemberNic[];
-  /** Keys that its hook line says too, which goes before. */
-  overridden: string[];
+  /** Whether its LXC configuration is as it is without nethooks. */
+  released: boolean;
+  /** What people should know. */
+  notes: string[];
 }
 
 /**
@@ -68,17 +74,17 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   const after = remove ? original : adoptedText(config, hooks, request, { text, original, options, include });
   const members = remove && ours === null ? [] : networksOf(config, after, options);
   const environment = environmentSteps(request, options, members);
+  const given = remove && request.release !== null ? giveBack({ name, configFile }, request.release) : null;
+  const lxc = given?.steps ?? [
+    ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
+    ...fileStep(configFile, text, after),
+  ];
   return {
-    steps: [
-      ...environment.write,
-      ...fileStep(ini, iniBefore, iniAfter),
-      ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
-      ...fileStep(configFile, text, after),
-      ...environment.remove,
-    ],
+    steps: [...environment.write, ...fileStep(ini, iniBefore, iniAfter), ...lxc, ...environment.remove],
     options,
     members,
-    overridden: overridden(line, words),
+    released: given !== null && given.steps.length > 0,
+    notes: [...overridden(line, words), ...(given?.notes ?? [])],
   };
 }
 
@@ -198,12 +204,14 @@ function environmentSteps({ name, configFile }: ConfigureRequest, options: Conta
 const fileStep = (path: string, before: string | null, content: string | null): Step[] =>
   before === content ? [] : [{ kind: 'file', path, before, content }];
 
-/** The keys that both the hook line and the new flags say. */
+/** About keys that both the hook line, which goes before, and the new flags say. */
 function overridden(line: readonly string[], words: readonly string[]): string[] {
   const keysOf = (list: readonly string[]): string[] => {
     const { net, ...top } = parseFlags(list, () => undefined);
     return [...Object.keys(top), ...Object.keys(net[0] ?? {})];
   };
   const there = keysOf(line);
-  return keysOf(words).filter((key) => there.includes(key));
+  return keysOf(words)
+    .filter((key) => there.includes(key))
+    .map((key) => `${key}: its hook line says it too, which goes before: change it there`);
 }

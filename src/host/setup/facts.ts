@@ -1,12 +1,13 @@
 /** What `nethooks setup` and `nethooks teardown` ask of the host. */
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Manifest, NO_MANIFEST, noted, notedConfig, parseManifest } from '../../model/manifest.ts';
 import {
   BACKUPS,
   CONFIG_DIR,
   CONFIG_FILE,
+  containerFile,
   LOG_DIR,
   LXC_DEFAULT_CONF,
   MANIFEST,
@@ -18,7 +19,8 @@ import {
 import { ATTACHED } from '../../plan/attachment/wiring.ts';
 import type { Place, SetupFacts, SetupSpec, WantedFile } from '../../plan/host/setup.ts';
 import { filesOf, type TeardownFacts } from '../../plan/host/teardown.ts';
-import { DEFAULT_DATA_DIR } from '../../store/addresses.ts';
+import { DEFAULT_DATA_DIR, holderOf, storeOf } from '../../store/addresses.ts';
+import { isAlive, listKept, recordsWhere } from '../../store/records.ts';
 import type { Exec } from '../../system/exec.ts';
 import { isMissing, readText } from '../../system/files.ts';
 import { abandonedBeside, isPlaced, isThere } from '../../system/place.ts';
@@ -48,7 +50,15 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
   const stores = [...networks, ATTACHED]
     .map((network) => join(DEFAULT_DATA_DIR, network))
     .filter((path) => isThere(path));
-  const directories = [...noted(manifest, 'dir'), DEFAULT_DATA_DIR, dirname(DEFAULT_DATA_DIR)];
+  const running = recordsWhere(({ kind }) => kind === 'lxc').flatMap((record) =>
+    record.owner.kind === 'lxc' && isAlive(record) ? [record.owner.name] : [],
+  );
+  const directories = [
+    ...noted(manifest, 'dir'),
+    dirname(containerFile('-')),
+    DEFAULT_DATA_DIR,
+    dirname(DEFAULT_DATA_DIR),
+  ];
   const all = [...files, ...files.map(unfinished), CONFIG_DIR, RUN, LOG_DIR, ...stores];
   return {
     manifest,
@@ -57,7 +67,9 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
     backups: files.filter((path) => isThere(`${BACKUPS}${path}`)),
     names: Object.fromEntries(directories.filter((path) => existsSync(path)).map((path) => [path, readdirSync(path)])),
     configSum: configSum(manifest),
-    stores: stores.map((path) => ({ path, isHeld: isHeld(path) })),
+    stores: stores.map((path) => ({ path, holders: holdersIn(path, running) })),
+    hasKept: listKept().length > 0,
+    running,
     systemd: systemdRuns(),
   };
 }
@@ -98,6 +110,14 @@ function configSum(manifest: Manifest): string | null {
   }
 }
 
-/** Whether an address store holds more than what host-local leaves behind. */
-const isHeld = (path: string): boolean =>
-  readdirSync(path).some((name) => name !== 'lock' && !name.startsWith('last_reserved_ip.'));
+/** Who has addresses in a store, besides what host-local leaves behind. */
+function holdersIn(path: string, running: readonly string[]): 'none' | 'stopped' | 'others' {
+  const addresses = readdirSync(path).filter((name) => name !== 'lock' && !name.startsWith('last_reserved_ip.'));
+  const store = storeOf(basename(path));
+  const isStopped = (address: string): boolean => {
+    const [, name] = /^lxc-(.+)$/.exec(holderOf(store, address)?.id ?? '') ?? [];
+    return name !== undefined && !running.includes(name);
+  };
+  if (addresses.length === 0) return 'none';
+  return addresses.every(isStopped) ? 'stopped' : 'others';
+}

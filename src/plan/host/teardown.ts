@@ -4,9 +4,23 @@
  */
 import { basename, dirname } from 'node:path/posix';
 import { type Entry, type Manifest, noted, notedConfig } from '../../model/manifest.ts';
-import { BACKUPS, CONFIG_DIR, INSTALL_STATE, LOG_DIR, MANIFEST, RUN, STATE, unfinished } from '../../model/paths.ts';
+import {
+  BACKUPS,
+  CONFIG_DIR,
+  containerFile,
+  INSTALL_STATE,
+  keptRecord,
+  LOG_DIR,
+  MANIFEST,
+  RUN,
+  STATE,
+  unfinished,
+} from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { commandOf, executableOf } from './install-files.ts';
+
+const CONTAINER_FILES = dirname(containerFile('-'));
+const KEPT_RECORDS = dirname(keptRecord('-'));
 
 export interface TeardownSpec {
   /** Also the configuration, edited or not. */
@@ -25,8 +39,12 @@ export interface TeardownFacts {
   names: Record<string, string[]>;
   /** The SHA-256 sum of the configuration that the manifest names; null when it is not there. */
   configSum: string | null;
-  /** The address stores of our networks, and whether a container, maybe another program's, has an address in it. */
-  stores: { path: string; isHeld: boolean }[];
+  /** The address stores of our networks, and who has addresses in it: LXC containers that do not run, or also others. */
+  stores: { path: string; holders: 'none' | 'stopped' | 'others' }[];
+  /** Whether LXC containers keep something from one start to the next. */
+  hasKept: boolean;
+  /** LXC containers that run: what is known of them stays, for a nethooks that is installed while they do. */
+  running: string[];
   /** Whether systemd runs here. */
   systemd: boolean;
 }
@@ -83,24 +101,35 @@ export function planTeardown({ purge }: TeardownSpec, facts: TeardownFacts): Tea
     if (purge || config.sum === null || facts.configSum === config.sum) removeFile(config.path);
     else if (there.has(config.path)) kept.push(`keep ${config.path}: it was edited (--purge removes it)`);
   }
+  removeIfEmpty(CONTAINER_FILES);
   const newestFirst = [...manifest.entries].reverse();
   const programs = [commandOf(manifest.prefix ?? ''), executableOf(manifest.prefix ?? '')];
   const first = newestFirst.findIndex(({ what }) => programs.includes(what));
   const last = first < 0 ? [] : newestFirst.splice(first);
   for (const entry of newestFirst) takeBack(entry);
   if (purge) purgeDirectory(CONFIG_DIR);
+  else if ((names.get(CONTAINER_FILES)?.size ?? 0) > 0)
+    kept.push(`keep ${CONTAINER_FILES}: options of containers (--purge removes them)`);
   if (facts.systemd && noted(manifest, 'unit').length > 0)
     steps.push({ kind: 'unit', action: 'forget', units: ['nethooks*'] });
-  purgeDirectory(RUN);
+  if (facts.running.length === 0) purgeDirectory(RUN);
+  else kept.push(`keep ${RUN} until the next boot: it says what belongs to ${facts.running.join(', ')}`);
   purgeDirectory(LOG_DIR);
-  for (const { path, isHeld } of facts.stores) {
-    if (isHeld) kept.push(`keep ${path}: containers have addresses in it`);
+  for (const { path, holders } of facts.stores) {
+    if (holders === 'others' || (holders === 'stopped' && !purge))
+      kept.push(`keep ${path}: containers have addresses in it`);
     else purgeDirectory(path);
     removeIfEmpty(dirname(path));
     removeIfEmpty(dirname(dirname(path)));
   }
-  steps.push({ kind: 'directory', path: STATE, action: 'purge', except: [basename(INSTALL_STATE)] });
+  // With these a container finds its address again, and a reinstall its networks.
+  const records = facts.hasKept && !purge ? [KEPT_RECORDS] : [];
+  for (const path of records) kept.push(`keep ${path}: for a reinstall, what containers had (--purge removes it)`);
+  const except = [INSTALL_STATE, ...records].map((path) => basename(path));
+  steps.push({ kind: 'directory', path: STATE, action: 'purge', except });
   for (const entry of last) takeBack(entry);
+  // An earlier uninstall may have left it, so that the manifest does not have it.
+  removeIfEmpty(CONFIG_DIR);
   steps.push(
     { kind: 'directory', path: INSTALL_STATE, action: 'purge', except: [basename(MANIFEST)] },
     { kind: 'file', path: MANIFEST, before: null, content: null },
@@ -114,22 +143,4 @@ export function planTeardown({ purge }: TeardownSpec, facts: TeardownFacts): Tea
 export function filesOf(manifest: Manifest): string[] {
   const config = notedConfig(manifest);
   return [...noted(manifest, 'made'), ...noted(manifest, 'replaced'), ...(config ? [config.path] : [])];
-}
-
-/** What of ours an LXC container's configuration asks for, one warning each. */
-export function usesOf(
-  { container, file, text }: { container: string; file: string; text: string },
-  hooks: string,
-  networks: readonly string[],
-): string[] {
-  const lines = text.split('\n').filter((line) => !/^\s*#/.test(line));
-  const links = lines.flatMap((line) => /^\s*lxc\.net.*\.link\s*=\s*(.*?)\s*$/.exec(line)?.[1] ?? []);
-  return [
-    ...(lines.some((line) => line.includes(hooks))
-      ? [`warning: container ${container} calls our hooks and will not start: remove its lxc.hook.* lines from ${file}`]
-      : []),
-    ...networks
-      .filter((network) => links.includes(network))
-      .map((network) => `warning: container ${container} is on bridge ${network}, which goes: ${file}`),
-  ];
 }
