@@ -8,7 +8,6 @@ import { startThrowawayHost, type ThrowawayHost } from '../../demo/throwaway.ts'
 import { brief, commandLine, complaint, duration } from '../../demo/transcript.ts';
 import { NethooksError } from '../../errors.ts';
 import { executable } from '../../system/install.ts';
-import { pause } from '../../system/sleep.ts';
 import type { OptionsOf } from './commands.ts';
 
 /** Exit status after a signal, as a shell has it (128 + its number). */
@@ -64,17 +63,9 @@ async function tell(host: ThrowawayHost, source: Source): Promise<void> {
 /** @throws NethooksError if the step does not do what it should */
 async function take(host: ThrowawayHost, step: Step): Promise<void> {
   if (step.title !== undefined) say(`\n# ${step.title}`);
-  const carryOut = async () => {
-    const started = performance.now();
-    const result = await host.run(step.argv, step.cwd === undefined ? {} : { cwd: step.cwd });
-    return { result, ms: performance.now() - started };
-  };
-  let { result, ms } = await carryOut();
-  if (step.again && complaint(step, result) !== undefined) {
-    await pause(100);
-    ({ result, ms } = await carryOut());
-  }
-  const line = commandLine(step, ms, result.code);
+  const started = performance.now();
+  const result = await host.run(step.argv, step.cwd === undefined ? {} : { cwd: step.cwd });
+  const line = commandLine(step, performance.now() - started, result.code);
   const wrong = complaint(step, result);
   if (wrong !== undefined) {
     throw new NethooksError(`demo: this step failed, ${wrong}:\n${line}\n${result.stdout}${result.stderr}`.trimEnd());
