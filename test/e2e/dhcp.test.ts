@@ -71,6 +71,21 @@ describeLab('DHCP and DNS on the bridge', () => {
       expect(await resolvConfOf(name)).toMatch(/^nameserver 10\.0\.0\.1$/m);
       await sh(host, 'busybox ping -c 1 -W 2 "$1"', [`${name}.lxc`]);
     };
+    it("is told no domain, as busybox's then empties resolv.conf first, whichever kind of MAC the container has", async () => {
+      await sh(host, "sed -i '/hwaddr/d' /var/lib/lxc/other/config");
+      for (const [name, mac] of [
+        ['still', '00:16:3e'],
+        ['other', '02:6e:'],
+      ] as const) {
+        await start(name);
+        expect(await inContainer(host, name, ['cat', '/sys/class/net/eth0/address'])).toMatch(new RegExp(`^${mac}`));
+        const said = 'case "$1" in bound) echo "domain [$domain] search [$search] dns [$dns]" ;; esac';
+        const script = `printf '#!/bin/sh\n%s\n' '${said}' >/ask; chmod 755 /ask; udhcpc -i eth0 -n -q -f -O search -s /ask 2>/dev/null`;
+        expect(await inContainer(host, name, ['sh', '-c', script])).toBe('domain [] search [lxc] dns [10.0.0.1]\n');
+        await stop(name);
+      }
+    });
+
     const forgetLeases = () => sh(host, 'nethooks down; rm /var/lib/nethooks/br0.leases; nethooks up');
 
     it('udhcpc, started by the init of a busybox container', async () => {
