@@ -115,8 +115,15 @@ describeLab('containers that publish and link', () => {
     expect(await fetches('web', 'db.lxc')).toBe('');
     // The child comes back, with its address; then it goes for good, and nobody reaches who gets that next.
     await stop('db');
+    // A mistake in the parent's options is the parent's: the child starts.
+    await options('app', 'link[] = db:database\nlonk[] = db');
     await start('db');
     await eventually(async () => expect(await fetches('app', 'db.lxc')).toBe('db'));
+    expect(await sh(host, 'tail -n 1 /var/log/nethooks/hooks.log')).toMatch(
+      /start-host db: names of links to it: .*lonk/,
+    );
+    await sh(host, 'rm /var/log/nethooks/hooks.log');
+    await options('app', 'link[] = db:database');
     await stop('db');
     await must(host, ['lxc-destroy', '-n', 'db']);
     expect((await table()).match(/set links \{[^}]*\}/)?.[0]).not.toContain('elements');

@@ -19,18 +19,21 @@ export interface Started {
   links: readonly Link[];
 }
 
-/** Nothing in it keeps the container from starting, but what the rules of others say about it. */
+/** What fails is logged: the container runs, and a fault in another one's options is no reason to stop it. */
 export async function afterStart(how: Applying, config: Config, { name, configFile, links }: Started): Promise<void> {
-  try {
-    await relinkParents(how, name, { gone: false });
-  } catch (error) {
-    how.log(`links: ${error instanceof Error ? error.message : error}`);
-  }
+  const attempt = async (what: string, action: () => Promise<void>): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      how.log(`${what}: ${error instanceof Error ? error.message : error}`);
+    }
+  };
+  await attempt('links', () => relinkParents(how, name, { gone: false }));
   bestEffort(how.log, 'environment of links', () => {
     if (writeLinkEnvironment(name, links, configFile))
       how.log('the environment of its links has changed since it was read: it takes effect at the next start');
   });
-  await refreshParents(how, config, name);
+  await attempt('names of links to it', () => refreshParents(how, config, name));
 }
 
 /** Tells the running containers that link to `child` where it is now. Costs nothing while nobody does. */
