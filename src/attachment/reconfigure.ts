@@ -41,7 +41,7 @@ export async function reconfigure(
     const { publishFrom: _, egress: __, ...rest } = before ?? firstPolicy(record);
     const policy: Policy = {
       ...rest,
-      ...limitsOf(spec),
+      ...limitsOf(spec, record.interfaces),
       port: before?.port ?? (published.length > 0 ? await portOf(how, record) : null),
       publish: published,
       links,

@@ -47,8 +47,8 @@ export interface Policy {
   publish: Published[];
   /** Whose connections to published ports are let through; none or undefined: everybody's. */
   publishFrom?: Cidr[];
-  /** What it may begin to talk to, beside its network's DNS and DHCP; none or undefined: everything. */
-  egress?: Egress[];
+  /** What it may begin to talk to, from all of its addresses, beside its networks' DNS and DHCP; undefined: everything. */
+  egress?: { from: string[]; to: Egress[] };
   links: Link[];
   /** What links to this container open: its exposed and its published ports. */
   exposed: Port[];
@@ -69,8 +69,8 @@ export const NO_POLICY: Policy = {
 };
 
 /** Whether the kernel has to do nothing for it, and it opens nothing to links. */
-export const isEmptyPolicy = ({ isolated, publish, links, exposed, masquerade, egress = [] }: Policy): boolean =>
-  isolated.length + publish.length + links.length + exposed.length + masquerade.length + egress.length === 0;
+export const isEmptyPolicy = ({ isolated, publish, links, exposed, masquerade, egress }: Policy): boolean =>
+  isolated.length + publish.length + links.length + exposed.length + masquerade.length + (egress?.to.length ?? 0) === 0;
 
 /** Whether packets from 127.0.0.1 go to the container: they leave over the bridge, and answers come back (ip-sysctl, route_localnet). */
 export const needsLocalnet = ({ publish }: Policy): boolean =>
@@ -121,14 +121,16 @@ export function elementsOf(...policies: Policy[]): PolicyElements {
     keyof PolicyElements,
     Set<string>
   >;
-  for (const { address, publish, publishFrom = [], egress = [], links, masquerade } of policies) {
+  for (const { address, publish, publishFrom = [], egress, links, masquerade } of policies) {
     if (publish.length > 0 && publishFrom.length > 0) sets.limited.add(address);
     if (publish.length > 0) for (const one of publishFrom) sets.publish_from.add(`${address} . ${printed(one)}`);
-    if (egress.length > 0) sets.confined.add(address);
-    for (const { subnet, port } of egress) {
-      const there = `${address} . ${printed(subnet)}`;
-      if (port === null) sets.egress.add(there);
-      else for (const protocol of ['tcp', 'udp']) sets.egress_ports.add(`${there} . ${protocol} . ${port}`);
+    for (const from of egress?.from ?? []) {
+      sets.confined.add(from);
+      for (const { subnet, port } of egress?.to ?? []) {
+        const there = `${from} . ${printed(subnet)}`;
+        if (port === null) sets.egress.add(there);
+        else for (const protocol of ['tcp', 'udp']) sets.egress_ports.add(`${there} . ${protocol} . ${port}`);
+      }
     }
     for (const { protocol, hostAddress, hostPort, containerPort } of publish) {
       const mapping = `${protocol} . ${hostPort} : ${address} . ${containerPort}`;

@@ -27,7 +27,7 @@ const policy = fields({
   isolated: words,
   publish: listOf(published),
   publishFrom: optional(words),
-  egress: optional(listOf(fields({ subnet: text, port: orNull(number) }))),
+  egress: optional(fields({ from: words, to: listOf(fields({ subnet: text, port: orNull(number) })) })),
   links: listOf(link),
   exposed: listOf(port),
   masquerade: words,

@@ -242,10 +242,13 @@ describeLab('ports and links, by real traffic', () => {
       const free: Policy = { ...WEB, address: '10.0.0.3', publish: [], isolated: web.isolated };
       const confined: Policy = {
         ...free,
-        egress: [
-          { subnet: '192.0.2.1/32', port: 7000 },
-          { subnet: '198.51.100.0/24', port: null },
-        ],
+        egress: {
+          from: ['10.0.0.3'],
+          to: [
+            { subnet: '192.0.2.1/32', port: 7000 },
+            { subnet: '198.51.100.0/24', port: null },
+          ],
+        },
       };
       await driver.apply(host, null, confined);
       await expectRows(host, [

@@ -128,6 +128,20 @@ it('elementsOf: what nft prints; two aliases are one permission', () => {
     local: [],
     local6: [],
   });
+  const to = [
+    { subnet: '192.0.2.0/24', port: 443 },
+    { subnet: '198.51.100.1/32', port: null },
+  ];
+  expect(elementsOf({ ...policy, egress: { from: ['10.0.0.2', '10.1.0.2'], to } })).toMatchObject({
+    confined: ['10.0.0.2', '10.1.0.2'],
+    egress: ['10.0.0.2 . 198.51.100.1', '10.1.0.2 . 198.51.100.1'],
+    egress_ports: [
+      '10.0.0.2 . 192.0.2.0/24 . tcp . 443',
+      '10.0.0.2 . 192.0.2.0/24 . udp . 443',
+      '10.1.0.2 . 192.0.2.0/24 . tcp . 443',
+      '10.1.0.2 . 192.0.2.0/24 . udp . 443',
+    ],
+  });
   expect(elementsOf({ ...policy, publishFrom: ['192.0.2.0/24', '198.51.100.1/32'] })).toMatchObject({
     limited: ['10.0.0.2'],
     publish_from: ['10.0.0.2 . 192.0.2.0/24', '10.0.0.2 . 198.51.100.1'],

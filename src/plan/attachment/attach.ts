@@ -262,12 +262,12 @@ const reloads = (networks: ReadonlySet<string>): Step[] =>
   [...networks].map((network) => ({ kind: 'reload-dnsmasq', network }));
 
 /** Who may use its ports, and what it may reach. */
-export const limitsOf = ({
-  publishFrom = [],
-  egress = [],
-}: AttachmentSpec): Pick<Policy, 'publishFrom' | 'egress'> => ({
+export const limitsOf = (
+  { publishFrom = [], egress = [] }: AttachmentSpec,
+  interfaces: readonly Interface[],
+): Pick<Policy, 'publishFrom' | 'egress'> => ({
   ...(publishFrom.length > 0 ? { publishFrom } : {}),
-  ...(egress.length > 0 ? { egress } : {}),
+  ...(egress.length > 0 ? { egress: { from: interfaces.flatMap((one) => ipv4Of(one) ?? []), to: egress } } : {}),
 });
 
 /** What the kernel is to have for it; ports lead to the first interface. */
@@ -281,7 +281,7 @@ function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, int
     address: first?.network && address !== null ? address : '',
     isolated: placed.flatMap(({ spec: { network } }) => (network && !network.icc ? [network.name] : [])),
     publish: published,
-    ...limitsOf(spec),
+    ...limitsOf(spec, interfaces),
     links,
     exposed: spec.exposed,
     masquerade,
