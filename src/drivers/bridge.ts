@@ -1,10 +1,11 @@
 /** A pair whose host end is a port of a bridge: of one of our networks, or of one that CNI's plugin `bridge` would make. */
 import { NethooksError } from '../errors.ts';
 import { isV6 } from '../model/address.ts';
+import { bridgeMac, hostMac } from '../model/derived.ts';
 import { type Driver, deletion } from '../plan/attachment/driver.ts';
 import type { BridgeFact } from '../plan/attachment/facts.ts';
 import type { LinkSpec, Placed } from '../plan/attachment/spec.ts';
-import { bridgeMac, hostMac, insideCommands, vethCommands } from '../plan/attachment/wiring.ts';
+import { insideCommands, vethCommands } from '../plan/attachment/wiring.ts';
 
 type Link = Extract<LinkSpec, { driver: 'bridge' }>;
 

@@ -1,8 +1,9 @@
 /** A pair without a bridge: the host's end has the gateway's address, and the host a route to each container. */
 
+import { hostMac } from '../model/derived.ts';
 import { type Driver, deletion } from '../plan/attachment/driver.ts';
 import type { LinkSpec } from '../plan/attachment/spec.ts';
-import { hostMac, insideCommands, ptpHostCommands, vethCommands } from '../plan/attachment/wiring.ts';
+import { insideCommands, ptpHostCommands, vethCommands } from '../plan/attachment/wiring.ts';
 
 export const ptp: Driver<Extract<LinkSpec, { driver: 'ptp' }>> = {
   validate: () => undefined,

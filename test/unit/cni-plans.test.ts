@@ -6,16 +6,10 @@ import { filesFor, type NetFacts, readEntries } from '../../src/frontend/cni/net
 import { otherAddress } from '../../src/frontend/target/peer.ts';
 import { parseTarget } from '../../src/frontend/target/target.ts';
 import { subnetCidr } from '../../src/model/address.ts';
+import { hostLinkOf, macOf } from '../../src/model/derived.ts';
 import { elementsOf, NO_POLICY } from '../../src/model/policy.ts';
 import { hostsLine } from '../../src/plan/attachment/names.ts';
-import {
-  hostLinkOf,
-  insideCommands,
-  macOf,
-  ptpHostCommands,
-  stackedCommands,
-  vethCommands,
-} from '../../src/plan/attachment/wiring.ts';
+import { insideCommands, ptpHostCommands, stackedCommands, vethCommands } from '../../src/plan/attachment/wiring.ts';
 
 describe('the lines for ip -batch', () => {
   it('make a pair in one, with its names, its MACs and its bridge', () => {

@@ -44,3 +44,11 @@ it.each(files.filter((path) => /^(model|plan|drivers)\//.test(path) && path !== 
     expect(asked).toEqual([]);
   },
 );
+
+it.each(files.filter((path) => /^plan\/(host|attachment)\//.test(path)))(
+  '%s plans the host or an attachment, not both',
+  (path) => {
+    const other = path.startsWith('plan/host/') ? '../attachment/' : '../host/';
+    expect(imports(path).filter((name) => name.startsWith(other))).toEqual([]);
+  },
+);

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { type DetachOptions, detach } from '../../attachment/detach.ts';
 import { type AttachmentRecord, attachmentId, type Interface, type Owner } from '../../model/attachment.ts';
-import { hostLinkOf } from '../../plan/attachment/wiring.ts';
+import { hostLinkOf } from '../../model/derived.ts';
 import { readRecord, recordsWhere } from '../../store/records.ts';
 import { type Applying, applyAll } from '../../system/apply.ts';
 import type { CniContext } from './add.ts';

@@ -2,10 +2,10 @@
 
 import type { Life, Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
+import { bridgeMac, hostLinkOf, hostMac } from '../../model/derived.ts';
 import type { LinkFacts } from '../../plan/attachment/facts.ts';
 import { EPHEMERAL } from '../../plan/attachment/publish.ts';
 import type { Addressing, AddressSet, AttachmentSpec, LinkSpec, Placed } from '../../plan/attachment/spec.ts';
-import { bridgeMac, hostLinkOf, hostMac } from '../../plan/attachment/wiring.ts';
 import type { Conf } from './conf.ts';
 import { CniError, CODE } from './error.ts';
 import { distinct } from './gateways.ts';

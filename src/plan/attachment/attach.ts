@@ -10,6 +10,7 @@ import {
   type Names,
   type ProcessId,
 } from '../../model/attachment.ts';
+import { macFor, macOf } from '../../model/derived.ts';
 import { localnetNote, toldMac } from '../../model/paths.ts';
 import {
   elementsOf,
@@ -27,7 +28,6 @@ import type { Driver, DriverTable, LinkPlan, LinkRequest } from './driver.ts';
 import type { BridgeQuestion, FileFacts, LinkFacts } from './facts.ts';
 import { dhcpHost, domainsOf, hostsFile, linkedNames, namesFile, ownNames, reservationFile } from './names.ts';
 import type { AttachmentSpec, Placed } from './spec.ts';
-import { macFor, macOf } from './wiring.ts';
 
 /** What the attachment got from the store, and what it links to. */
 export interface Taken {

@@ -3,8 +3,9 @@
  * container's address and port as the destination. What nft prints of it need not be what was written, so its first rule says by a
  * checksum which text it was made from.
  */
+
+import { fnv } from '../../model/derived.ts';
 import { ADMIN_RULES } from '../../model/paths.ts';
-import { fnv } from '../attachment/wiring.ts';
 import { TABLE } from './nft-listing.ts';
 
 export const ADMIN_CHAIN = 'admin';

@@ -1,8 +1,8 @@
 import { overlaps } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
+import { macFor } from '../../model/derived.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
 import type { Plan, Step } from '../../model/step.ts';
-import { macFor } from '../attachment/wiring.ts';
 
 /** The host's address on a network's bridge, with its prefix length. */
 export const cidrOf = ({ address, prefix }: NetworkConfig): string => `${address}/${prefix}`;
