@@ -49,7 +49,7 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   const text = readText(ADMIN_RULES);
   if (text === null) return null;
   const { code, stderr } = exec('nft', ['-c', '-f', '-'], { input: checkScript(text) });
-  return { text, fault: code === 0 ? null : faultOf(stderr) };
+  return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
 type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'localnet'>;

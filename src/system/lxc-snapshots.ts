@@ -8,9 +8,12 @@ import { filesIn } from './files.ts';
 
 const SNAPSHOTS = 'snaps';
 
+/** Where a container, by its directory, has its snapshots. */
+export const snapshotsOf = (container: string): string => join(container, SNAPSHOTS);
+
 /** The LXC configuration of a container's snapshot. */
 export const snapshotConfig = (container: string, snapshot: string): string =>
-  join(container, SNAPSHOTS, snapshot, 'config');
+  join(snapshotsOf(container), snapshot, 'config');
 
 /** The directory of the container whose snapshot this LXC configuration is of; null for one of a container itself. */
 export function snapshotOf(configFile: string): string | null {
@@ -24,4 +27,4 @@ export function snapshotOf(configFile: string): string | null {
  * same, one of them is about to take its place.
  */
 export const hasSnapshots = (container: string): boolean =>
-  filesIn(join(container, SNAPSHOTS)).some((snapshot) => existsSync(snapshotConfig(container, snapshot)));
+  filesIn(snapshotsOf(container)).some((snapshot) => existsSync(snapshotConfig(container, snapshot)));

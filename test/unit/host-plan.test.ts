@@ -4,6 +4,7 @@ import { resolve } from '../../src/config/resolve.ts';
 import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { EMPTY_RECORD, type HostRecord } from '../../src/model/host-record.ts';
+import { faultOf } from '../../src/plan/host/admin-rules.ts';
 import { ALIAS, GOING, planBridge, planBridgesDown } from '../../src/plan/host/bridge.ts';
 import { planHost, recordAfter, recordDuring } from '../../src/plan/host/host.ts';
 import { planRules, planRulesDown } from '../../src/plan/host/rules.ts';
@@ -252,4 +253,14 @@ describe('forwarding', () => {
     const record = recordAfter(planHost(spec, before, EMPTY_RECORD), spec, before, EMPTY_RECORD);
     expect(sysctl(record, [])).toEqual([]);
   });
+});
+
+it.each([
+  [
+    '/dev/stdin:3:5-8: Error: syntax error, unexpected string\ntcp dprt 80 drop\n    ^^^^\n',
+    '2:5-8: syntax error, unexpected string',
+  ],
+  ['/dev/stdin:5:1-1: Error: syntax error, unexpected end of file\n', '2:1-1: syntax error, unexpected end of file'],
+])("the admin's own rules: nft's words, by the lines of the file", (stderr, fault) => {
+  expect(faultOf(stderr, 'accept\ntcp dprt 80 drop\n')).toBe(`/etc/nethooks/forward.nft:${fault}`);
 });

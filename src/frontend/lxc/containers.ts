@@ -8,6 +8,7 @@ import { isSafeName } from '../../model/names.ts';
 import { listKept, readKept, recordsWhere } from '../../store/records.ts';
 import { isMissing } from '../../system/files.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
+import { snapshotsOf } from '../../system/lxc-snapshots.ts';
 
 /** The containers of a directory, by name. Those that we could not connect, because of their name, are left out. */
 export const listContainers = (directory: string): string[] => namesIn(directory).filter(isSafeName);
@@ -78,7 +79,7 @@ export const containersOf = (directory: string, names = listContainers(directory
   names.map((name) => ({ name, configFile: realpathSync(join(directory, name, 'config')) }));
 
 function withSnapshots(container: LxcContainer): LxcContainer[] {
-  const directory = join(dirname(container.configFile), 'snaps');
+  const directory = snapshotsOf(dirname(container.configFile));
   const snapshots = containersOf(directory, namesIn(directory));
   return [container, ...snapshots.map((one) => ({ ...one, name: `${container.name}/${one.name}` }))];
 }

@@ -37,10 +37,10 @@ const chainBlock = (table: string, text: string): string[] => [
   '}',
 ];
 
-/** What nft(8) says about such a table, with the file's lines: the first fault. */
-export function faultOf(stderr: string): string {
+/** What nft(8) says about such a table, with the text's lines: the first fault. What is never closed is missing in the last line. */
+export function faultOf(stderr: string, text: string): string {
   const [, line, columns, message] = /^\S+?:(\d+):(\d+-\d+): (?:Error: )?(.*)$/m.exec(stderr) ?? [];
   return line === undefined
     ? `${ADMIN_RULES}: ${stderr.trim().split('\n')[0]}`
-    : `${ADMIN_RULES}:${Number(line) - 1}:${columns}: ${message}`;
+    : `${ADMIN_RULES}:${Math.min(Number(line) - 1, text.trimEnd().split('\n').length)}:${columns}: ${message}`;
 }
