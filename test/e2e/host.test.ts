@@ -221,17 +221,29 @@ describeLab('the host', () => {
       expect(await foreign()).toBe(others);
     });
 
-    it('as Docker does: our rules move to DOCKER-USER when it comes', async () => {
+    it('as Docker does, before or after us: what the admin refuses in DOCKER-USER stands in front of ours', async () => {
       await sh(host, drop);
       await up();
       await sh(host, docker);
+      expect(await nethooks('plan')).toMatchObject({ code: 3 });
       await up();
       expect((await rules()).filter((rule) => / (FORWARD|DOCKER-USER) /.test(rule))).toEqual([
-        expect.stringContaining('-A DOCKER-USER -i br0'),
-        expect.stringContaining('-A DOCKER-USER -o br0'),
+        expect.stringContaining('-A FORWARD -i br0'),
+        expect.stringContaining('-A FORWARD -o br0'),
+      ]);
+      expect((await sh(host, 'iptables -S FORWARD')).split('\n').slice(0, 3)).toEqual([
+        '-P FORWARD DROP',
+        '-A FORWARD -j DOCKER-USER',
+        expect.stringContaining('-A FORWARD -i br0'),
       ]);
       await start();
       await works();
+      await sh(host, 'iptables -I DOCKER-USER -s 10.0.0.0/24 -d 198.51.100.1 -j DROP');
+      expect(await up()).toBe('nothing to change\n');
+      expect((await host.run(['lxc-attach', '-n', 'test', '--', 'ping', '-c1', '-W1', '198.51.100.1'])).code).not.toBe(
+        0,
+      );
+      await sh(host, 'iptables -D DOCKER-USER 1');
       await stop();
       await down();
       expect(await rules()).toEqual([]);
