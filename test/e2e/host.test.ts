@@ -149,6 +149,7 @@ describeLab('the host', () => {
       const once = await state();
       expect(await up()).toBe('nothing to change\n');
       expect(JSON.parse(await must(host, ['nethooks', 'up', '--json']))).toEqual({
+        faults: [],
         steps: [],
         warnings: [],
         refusals: [],
@@ -225,17 +226,13 @@ describeLab('the host', () => {
       await sh(host, drop);
       await up();
       await sh(host, docker);
-      expect(await nethooks('plan')).toMatchObject({ code: 3 });
       await up();
       expect((await rules()).filter((rule) => / (FORWARD|DOCKER-USER) /.test(rule))).toEqual([
         expect.stringContaining('-A FORWARD -i br0'),
         expect.stringContaining('-A FORWARD -o br0'),
       ]);
-      expect((await sh(host, 'iptables -S FORWARD')).split('\n').slice(0, 3)).toEqual([
-        '-P FORWARD DROP',
-        '-A FORWARD -j DOCKER-USER',
-        expect.stringContaining('-A FORWARD -i br0'),
-      ]);
+      const forward = await sh(host, 'iptables -S FORWARD');
+      expect(forward.indexOf('DOCKER-USER')).toBeLessThan(forward.indexOf('nethooks'));
       await start();
       await works();
       await sh(host, 'iptables -I DOCKER-USER -s 10.0.0.0/24 -d 198.51.100.1 -j DROP');
