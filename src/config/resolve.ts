@@ -30,7 +30,7 @@ export function resolve(data: unknown): Resolved {
     if (name !== 'host' && name !== 'network')
       faults.push({ section: name, message: 'unknown section; allowed: [host], [network.NAME]' });
   }
-  const host = checked('host', root.host ?? {}, hostSchema, faults) ?? v.parse(hostSchema, {});
+  const host = checked('host', withoutFirewall(root.host ?? {}), hostSchema, faults) ?? v.parse(hostSchema, {});
   const containers: ContainerDefaults = {
     ...nameDefaults(host.dns, host),
     publishPorts: host['publish-ports'],
@@ -46,7 +46,6 @@ export function resolve(data: unknown): Resolved {
   faults.push(...clashes(networks), ...unreachable(networks));
   return {
     host: {
-      firewall: host.firewall,
       resolver: host.resolver,
       hooksAtOnce: host['hooks-at-once'],
       hookTimeout: host['hook-timeout'],
@@ -195,4 +194,11 @@ function clashes(networks: NetworkConfig[]): Fault[] {
         message: `its subnet overlaps ${earlier.subnet} of network ${earlier.name}`,
       })),
   );
+}
+
+/** The first version had a key for a choice that there is no more; files that say it in their words are as good as before. */
+function withoutFirewall(host: unknown): unknown {
+  if (!isRecord(host) || (host.firewall !== 'auto' && host.firewall !== 'nftables')) return host;
+  const { firewall: _, ...rest } = host;
+  return rest;
 }

@@ -64,7 +64,6 @@ const hookTimeout = v.pipe(
 );
 
 export const hostSchema = v.strictObject({
-  firewall: v.optional(choice(['auto', 'nftables'], ['iptables']), 'auto'),
   resolver: v.optional(choice(['auto', 'resolved', 'resolvconf', 'file', 'none'], ['networkmanager']), 'auto'),
   dns: v.optional(servers, []),
   ...nameKeys,

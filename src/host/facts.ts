@@ -8,6 +8,9 @@ import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
   ADMIN_RULES,
   DNSMASQ_RELOADS,
+  FIREWALLD_DIRECT,
+  FIREWALLD_POLICY,
+  FIREWALLD_ZONE,
   HOOK_LIMITS,
   LXC_DEFAULT_CONF,
   localnetNote,
@@ -17,7 +20,7 @@ import {
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
-import { TABLE } from '../plan/host/nft-listing.ts';
+import { parseRuleset, type Ruleset } from '../plan/host/nft-listing.ts';
 import { listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
@@ -33,16 +36,28 @@ import { readRoutes } from '../system/routes.ts';
  */
 export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<HostFacts> {
   // The slowest first. Where nothing of ours is known to be there, maybe nobody has any rules: one program less.
-  const rules = known.length > 0 ? readRules(exec) : readAnyRules(exec);
-  const programs = Promise.all([rules, readLinks(exec)]);
+  const listing = known.length > 0 ? readRules(exec) : readAnyRules(exec);
+  const programs = Promise.all([listing, readLinks(exec)]);
   // Meanwhile.
   const files = readFiles(exec, [...wanted, ...known]);
-  const [[{ nft, iptables }, links], rest] = await Promise.all([programs, files]);
+  const [[rules, links], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const records = listRecords();
   const containers = { policies: livePolicies(records), unsure: unsureAddresses(records) };
-  return { ...rest, links, nft, iptables, ...containers, localnet: readLocalnet(links) };
+  return { ...rest, links, ...rules, ...containers, localnet: readLocalnet(links) };
 }
+
+/** Files whose texts a plan needs. */
+const PLANNED_FILES = [
+  UPSTREAMS,
+  SYSCTL_FILE,
+  LXC_DEFAULT_CONF,
+  DNSMASQ_RELOADS,
+  HOOK_LIMITS,
+  FIREWALLD_ZONE,
+  FIREWALLD_POLICY,
+  FIREWALLD_DIRECT,
+];
 
 /** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
 function adminRules(exec: Exec): HostFacts['adminRules'] {
@@ -52,7 +67,7 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
-type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'localnet'>;
+type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'policies' | 'unsure' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));
@@ -62,9 +77,7 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     bridgeNetfilter: existsSync('/proc/sys/net/bridge'),
     adminRules: adminRules(exec),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
-    files: Object.fromEntries(
-      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS, HOOK_LIMITS].map((path) => [path, readText(path)]),
-    ),
+    files: Object.fromEntries(PLANNED_FILES.map((path) => [path, readText(path)])),
     dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
@@ -138,30 +151,35 @@ function readLocalnet(links: LinkFact[]): HostFacts['localnet'] {
   return { on: bridges.filter(isOn), noted: filesIn(dirname(localnetNote('-'))) };
 }
 
-type Rules = Pick<HostFacts, 'nft' | 'iptables'>;
+type Rules = Pick<HostFacts, 'nft' | 'others' | 'firewalld' | 'iptables'>;
 
 async function readRules(exec: Exec): Promise<Rules> {
-  const [nft, iptables] = await Promise.all([readTable(exec), readIptables(exec)]);
-  return { nft, iptables };
+  return judged(exec, await Promise.all([readRuleset(exec), readIptables(exec)]));
 }
 
 /** Asks for the names of tables first. iptables' are among them, or in a file of their own if they are of the old kind. */
 async function readAnyRules(exec: Exec): Promise<Rules> {
-  const tables = (await printed(exec, 'nft', ['list', 'tables'])).split('\n');
+  const tables = (await printed(exec, 'nft', ['list', 'tables'])).split('\n').filter((line) => line !== '');
   const old = readText('/proc/net/ip_tables_names') ?? '';
-  const [nft, iptables] = await Promise.all([
-    tables.includes(`table ${TABLE}`) ? readTable(exec) : null,
-    old !== '' || tables.some((line) => line.startsWith('table ip ')) ? readIptables(exec) : [],
-  ]);
-  return { nft, iptables };
+  const ruleset = tables.length > 0 ? readRuleset(exec) : { own: null, zoned: null, dropping: [] };
+  const iptables = old !== '' || tables.some((line) => line.startsWith('table ip ')) ? readIptables(exec) : [];
+  return judged(exec, await Promise.all([ruleset, iptables]));
 }
 
-async function readTable(exec: Exec): Promise<string | null> {
-  const args = ['list', 'table', ...TABLE.split(' ')];
-  const result = await exec.start('nft', args);
-  if (result.code === 0) return result.stdout;
-  if (/No such file or directory/.test(result.stderr)) return null;
-  throw new NethooksError(failure('nft', args, result));
+/** Everybody's tables in one listing. */
+const readRuleset = async (exec: Exec): Promise<Ruleset> =>
+  parseRuleset(await printed(exec, 'nft', ['list', 'ruleset']));
+
+/** Asks again, in the form to judge them by, only where tables that iptables does not know may drop something. */
+async function judged(exec: Exec, [{ own, zoned, dropping }, iptables]: [Ruleset, Rules['iptables']]): Promise<Rules> {
+  const foreign = dropping.some((table) => !iptables.some((line) => `ip ${line.table}` === table));
+  const firewalld = existsSync('/usr/sbin/firewalld') ? { zoned } : null;
+  return {
+    nft: own,
+    iptables,
+    firewalld,
+    others: foreign ? await printed(exec, 'nft', ['--json', 'list', 'ruleset']) : null,
+  };
 }
 
 async function readIptables(exec: Exec): Promise<HostFacts['iptables']> {

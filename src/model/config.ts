@@ -7,7 +7,6 @@ export interface AddressRange {
 }
 
 export interface HostConfig {
-  firewall: 'auto' | 'nftables';
   resolver: 'auto' | 'resolved' | 'resolvconf' | 'file' | 'none';
   /** How many hooks of containers work at the same time; the others wait for their turn. */
   hooksAtOnce: number | 'auto';

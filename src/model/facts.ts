@@ -71,6 +71,12 @@ export interface HostFacts {
   policies: Policy[];
   /** Addresses of running containers of which nobody knows what they should have there. */
   unsure: string[];
+  /**
+   * `nft --json list ruleset`, where tables that are neither ours nor iptables' may drop what comes in or is passed on; else null.
+   */
+  others: string | null;
+  /** null when firewalld is not installed. `zoned` has the interfaces in our zone while it runs, else null. */
+  firewalld: { zoned: string[] | null } | null;
   /** The lines of iptables-save with their table: `*filter`, `-A …`, `:FORWARD DROP`. */
   iptables: { table: string; line: string }[];
   /** Texts of the files a plan may change; null when not there. */

@@ -15,7 +15,7 @@ export interface HostRecord {
 }
 
 export const EMPTY_RECORD: HostRecord = {
-  host: { firewall: 'auto', resolver: 'auto', hooksAtOnce: 'auto', hookTimeout: 5 },
+  host: { resolver: 'auto', hooksAtOnce: 'auto', hookTimeout: 5 },
   networks: [],
   ipForwardBefore: null,
   bridgesBefore: [],

@@ -25,6 +25,10 @@ export const LOG_DIR = '/var/log/nethooks';
 export const UPSTREAMS = `${RUN}/upstreams`;
 export const LXC_DEFAULT_CONF = '/etc/lxc/default.conf';
 export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
+/** firewalld's, which go with us: a zone for our bridges, a policy into it, and rules in iptables' words. */
+export const FIREWALLD_ZONE = '/etc/firewalld/zones/nethooks.xml';
+export const FIREWALLD_POLICY = '/etc/firewalld/policies/nethooks-in.xml';
+export const FIREWALLD_DIRECT = '/etc/firewalld/direct.xml';
 export const RESOLV_CONF = '/etc/resolv.conf';
 
 /** The directory of a network's dnsmasq: its configuration, pid and reservations. */

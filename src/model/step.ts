@@ -47,11 +47,13 @@ export interface Rule {
   table: 'mangle' | 'filter';
   chain: string;
   match: string;
+  /** Where in the chain it is inserted, or was: 1 is its head (iptables(8), `--insert`). */
+  number?: number;
 }
 
 export interface RulesStep {
   kind: 'rules';
-  /** `insert` puts rules before everyone else's, `append` behind, `delete` removes them. */
+  /** `insert` puts each rule at its number, one after the other; `append` puts them behind everyone else's. */
   action: 'insert' | 'append' | 'delete';
   rules: Rule[];
   /** They are the first in iptables' table `mangle`, or the last: iptables makes it for them, but never removes it. */
@@ -99,6 +101,11 @@ export interface DnsmasqStep {
   network: string;
   /** Directories that it watches: it follows only those that are there when it starts. */
   directories: string[];
+}
+
+/** Has firewalld read its files. */
+export interface FirewalldStep {
+  kind: 'firewalld';
 }
 
 export interface ResolverStep {
@@ -179,15 +186,21 @@ export type Step =
   | DirectoryStep
   | UnitStep
   | DnsmasqStep
+  | FirewalldStep
   | ResolverStep;
 
 export interface Plan {
   steps: Step[];
   /** Worth knowing, nothing wrong. */
   warnings: string[];
+  /** What does not work, and no step can mend. */
+  faults?: string[];
   /** Why this must not be applied; empty when it may be. */
   refusals: string[];
 }
+
+/** What is to be said about a plan, the worst first. */
+export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults, ...warnings];
 
 /** One line about a step, for people. */
 export function describe(step: Step): string[] {
@@ -226,7 +239,7 @@ export function describe(step: Step): string[] {
       return ['modprobe br_netfilter'];
     case 'rules':
       return [
-        ...step.rules.map(({ table, chain, match }) => `iptables -t ${table} ${FLAG[step.action]} ${chain} ${match}`),
+        ...step.rules.map((rule) => `iptables -t ${rule.table} ${ruleLine(step.action, rule)}`),
         ...(step.mangle && step.action === 'delete' ? ['nft delete table ip mangle'] : []),
       ];
     case 'file':
@@ -237,6 +250,8 @@ export function describe(step: Step): string[] {
       return UNITS[step.action](step.units);
     case 'dnsmasq':
       return [`${step.action} dnsmasq for ${step.network}`];
+    case 'firewalld':
+      return ['firewall-cmd --reload'];
     case 'resolver':
       return [
         step.action === 'set'
@@ -246,7 +261,11 @@ export function describe(step: Step): string[] {
   }
 }
 
-const FLAG = { insert: '-I', append: '-A', delete: '-D' } as const;
+/** A rule in the words of iptables(8). */
+export function ruleLine(action: RulesStep['action'], { chain, match, number = 1 }: Rule): string {
+  const place = { insert: `-I ${chain} ${number}`, append: `-A ${chain}`, delete: `-D ${chain}` }[action];
+  return `${place} ${match}`;
+}
 
 const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
   reload: () => ['systemctl daemon-reload'],

@@ -132,7 +132,7 @@ const network = fields({
 /** Also of an earlier version, which had fewer fields: what is missing is added. */
 export const hostShape: Shape = fields({
   networks: listOf(network),
-  host: optional(fields({ firewall: text, resolver: text })),
+  host: optional(fields({ resolver: text })),
   found: optional(words),
   bridgesBefore: optional(words),
   ipForwardBefore: optional(orNull(text)),

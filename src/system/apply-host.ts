@@ -1,7 +1,7 @@
 /** Steps of the host and of an installation, for apply.ts. */
 import { writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import type { DnsmasqStep, FileStep, Rule, RulesStep } from '../model/step.ts';
+import { type DnsmasqStep, type FileStep, type Rule, type RulesStep, ruleLine } from '../model/step.ts';
 import type { Applying, HostStep } from './apply.ts';
 import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
@@ -35,6 +35,8 @@ export function carryOutOnHost(how: Applying, step: HostStep): Promise<void> | u
     case 'unit':
       applyUnits(exec, step);
       return undefined;
+    case 'firewalld':
+      return program(exec, ['firewall-cmd', '--quiet', '--reload'], '');
     case 'resolver':
       applyResolver(exec, step);
       return undefined;
@@ -74,9 +76,8 @@ async function changeRules(exec: Exec, step: RulesStep): Promise<void> {
 
 /** All rules in one transaction per table (iptables-restore(8)). */
 function rules({ action, rules }: RulesStep): string {
-  const flag = { insert: '-I', append: '-A', delete: '-D' }[action];
   const section = (table: Rule['table']): string[] => {
-    const lines = rules.filter((rule) => rule.table === table).map(({ chain, match }) => `${flag} ${chain} ${match}`);
+    const lines = rules.filter((rule) => rule.table === table).map((rule) => ruleLine(action, rule));
     return lines.length > 0 ? [`*${table}`, ...lines, 'COMMIT'] : [];
   };
   return [...section('mangle'), ...section('filter'), ''].join('\n');

@@ -42,7 +42,8 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements'],
   // Rules name interfaces that need not be there yet. In parallel nft would compete for CPU with the bridge and delay dnsmasq.
   nft: ['nft', 'rules'],
-  rules: ['nft', 'rules'],
+  // firewalld empties what it reads its files for.
+  rules: ['nft', 'rules', 'firewalld'],
   'bridge-netfilter': [],
   sysctl: ['ip'],
   // Its configuration stands before it in a plan. The resolver is switched only once dnsmasq answers.
@@ -50,6 +51,7 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit'],
   directory: ['file', 'directory', 'unit'],
   unit: ['file', 'directory', 'unit'],
+  firewalld: ['file'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
   // The record says what the kernel is to have before it has it; a port leads to an address that answers.
   elements: ['file', 'ip', 'elements'],
@@ -191,8 +193,7 @@ export function begin(how: Applying, step: Step, outputs: Outputs): Promise<void
     case 'connections':
       return endConnections(how, step);
     case 'hairpin':
-      setHairpin(step, outputs);
-      return undefined;
+      return setHairpin(how, step, outputs);
     case 'container-files':
       return changeContainerFiles(how, step, outputs);
     case 'sysctl':
@@ -221,6 +222,7 @@ export type HostStep = Extract<
   {
     kind:
       | 'nft'
+      | 'firewalld'
       | 'rules'
       | 'dnsmasq'
       | 'reload-dnsmasq'
@@ -303,14 +305,22 @@ export async function batch({ exec, namespace }: Applying, step: IpStep, given: 
   return step.where === 'namespace' ? result.stdout : '';
 }
 
-function setHairpin({ bridge, port }: HairpinStep, { inside }: Outputs): void {
+function setHairpin(how: Applying, { bridge, port }: HairpinStep, { inside }: Outputs): Promise<void> | undefined {
   const index = port ?? pairedWith(inside);
   const ports = `/sys/class/net/${bridge}/brif`;
   const name = readdirSync(ports).find(
     (candidate) => Number(readText(`/sys/class/net/${candidate}/ifindex`)?.trim()) === index,
   );
   const mode = `/sys/class/net/${name}/brport/hairpin_mode`;
-  if (name !== undefined && readText(mode)?.trim() === '0') writeFileSync(mode, '1');
+  if (name === undefined || readText(mode)?.trim() !== '0') return undefined;
+  try {
+    writeFileSync(mode, '1');
+    return undefined;
+  } catch {
+    // Where the host is a container itself /sys may be read-only; netlink is not, but costs a process.
+    const commands = [`link set dev ${name} type bridge_slave hairpin on`];
+    return batch(how, { kind: 'ip', commands, undo: [] }).then(() => undefined);
+  }
 }
 
 /** ifindex of the host's interface that the first one in `ip link show` is paired with (`eth0@if12`); null when it shows none. */

@@ -42,6 +42,7 @@ const PACKAGES: Record<string, string> = {
   nsenter: 'util-linux',
   flock: 'util-linux',
   modprobe: 'kmod',
+  'firewall-cmd': 'firewalld',
   conntrack: 'conntrack',
 };
 

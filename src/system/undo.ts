@@ -18,7 +18,8 @@ export async function takeAllBack(
     await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step, outputs);
   }
   for (const step of begun) {
-    // Daemons that ran before and were to be restarted, with the configuration files that are back by now.
+    // What runs and reads its files anew, which are back by now.
+    if (step.kind === 'firewalld') await takeBack(how, step, outputs);
     if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' }, outputs);
   }
 }
@@ -51,8 +52,8 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
       return null;
     case 'rules':
       if (step.action !== 'delete') return { ...step, action: 'delete' };
-      // To the head and in the order in which they were: behind a rule that drops everything they would be for nothing.
-      return { ...step, action: 'insert', rules: [...step.rules].reverse() };
+      // To where they were, the first one first: behind a rule that drops everything they would be for nothing.
+      return { ...step, action: 'insert' };
     case 'file':
       return step.shared ? null : invertFile(step);
     case 'directory':
@@ -62,6 +63,8 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
     case 'dnsmasq':
       // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
+    case 'firewalld':
+      return step;
     case 'resolver':
       return { ...step, action: step.action === 'set' ? 'clear' : 'set' };
   }

@@ -20,6 +20,8 @@ const DOWNLOADED = [
   'nftables iptables dnsmasq-base lxc busybox-static iputils-ping conntrack',
   'systemd-resolved',
   'resolvconf',
+  'ufw',
+  'firewalld',
 ];
 
 export interface DebianHost {

@@ -149,6 +149,7 @@ describeLab('the host', () => {
       const once = await state();
       expect(await up()).toBe('nothing to change\n');
       expect(JSON.parse(await must(host, ['nethooks', 'up', '--json']))).toEqual({
+        faults: [],
         steps: [],
         warnings: [],
         refusals: [],
@@ -221,17 +222,25 @@ describeLab('the host', () => {
       expect(await foreign()).toBe(others);
     });
 
-    it('as Docker does: our rules move to DOCKER-USER when it comes', async () => {
+    it('as Docker does, before or after us: what the admin refuses in DOCKER-USER stands in front of ours', async () => {
       await sh(host, drop);
       await up();
       await sh(host, docker);
       await up();
       expect((await rules()).filter((rule) => / (FORWARD|DOCKER-USER) /.test(rule))).toEqual([
-        expect.stringContaining('-A DOCKER-USER -i br0'),
-        expect.stringContaining('-A DOCKER-USER -o br0'),
+        expect.stringContaining('-A FORWARD -i br0'),
+        expect.stringContaining('-A FORWARD -o br0'),
       ]);
+      const forward = await sh(host, 'iptables -S FORWARD');
+      expect(forward.indexOf('DOCKER-USER')).toBeLessThan(forward.indexOf('nethooks'));
       await start();
       await works();
+      await sh(host, 'iptables -I DOCKER-USER -s 10.0.0.0/24 -d 198.51.100.1 -j DROP');
+      expect(await up()).toBe('nothing to change\n');
+      expect((await host.run(['lxc-attach', '-n', 'test', '--', 'ping', '-c1', '-W1', '198.51.100.1'])).code).not.toBe(
+        0,
+      );
+      await sh(host, 'iptables -D DOCKER-USER 1');
       await stop();
       await down();
       expect(await rules()).toEqual([]);

@@ -71,7 +71,7 @@ reserve  = 10.0.0.200-10.0.0.254
 icc      = true
 mtu      = 1400
 `);
-    expect(config.host).toEqual({ firewall: 'nftables', resolver: 'file', hooksAtOnce: 'auto', hookTimeout: 5 });
+    expect(config.host).toEqual({ resolver: 'file', hooksAtOnce: 'auto', hookTimeout: 5 });
     expect(config.networks[0]).toMatchObject({
       uplinks: ['eth0', 'wlan0'],
       masquerade: false,
@@ -218,9 +218,9 @@ describe('a wrong configuration names file, line, key, value and what is allowed
     ['a bad mtu', network('mtu = 70000\n'), 'mtu = 70000: allowed: auto, or bytes from 576 to 65535'],
     ['a switch that is no switch', network('icc = maybe\n'), 'icc = maybe: allowed: true, false'],
     [
-      'a firewall that comes later',
+      'a firewall that is none of ours',
       `[host]\nfirewall = iptables\n${network('')}`,
-      'nethooks.ini:2: [host] firewall = iptables: allowed: auto, nftables; iptables is not supported by this version',
+      'nethooks.ini:2: [host] firewall = iptables: unknown key; allowed: resolver, ',
     ],
     [
       'a resolver that comes later',

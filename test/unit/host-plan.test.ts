@@ -1,56 +1,12 @@
 /** What a plan makes of hosts that no throwaway host can be: with hardware in a bridge, with all sorts of firewalls. */
 import { describe, expect, it } from 'vitest';
-import { resolve } from '../../src/config/resolve.ts';
-import type { NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
 import { EMPTY_RECORD, type HostRecord } from '../../src/model/host-record.ts';
 import { faultOf } from '../../src/plan/host/admin-rules.ts';
 import { ALIAS, GOING, planBridge, planBridgesDown } from '../../src/plan/host/bridge.ts';
 import { planHost, recordAfter, recordDuring } from '../../src/plan/host/host.ts';
 import { planRules, planRulesDown } from '../../src/plan/host/rules.ts';
-
-const network = (name = 'br0', values: object = {}): NetworkConfig =>
-  resolve({ network: { [name]: { address: '10.0.0.1/24', ...values } } }).networks[0] as NetworkConfig;
-
-const link = (name: string, values: Partial<LinkFact> = {}): LinkFact => ({
-  name,
-  kind: '',
-  mac: '02:00:00:00:00:01',
-  fixedMac: true,
-  mtu: 1500,
-  up: true,
-  alias: '',
-  group: 'default',
-  master: '',
-  addresses: [],
-  filtersBridged: false,
-  index: 1,
-  hairpin: false,
-  ...values,
-});
-
-const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
-  links: [],
-  routes: [],
-  defaultDevice: 'eth0',
-  ipForward: '0',
-  nft: null,
-  adminRules: null,
-  bridgeNetfilter: false,
-  filtersAllBridges: false,
-  localnet: { on: [], noted: [] },
-  policies: [],
-  unsure: [],
-  iptables: [],
-  files: {},
-  dnsmasq: {},
-  resolver: { kind: 'file', text: null, link: null, registered: {} },
-  upstreams: [],
-  lxcVersion: null,
-  processors: 2,
-  dnsmasqVersion: null,
-  ...values,
-});
+import { facts, link, network } from './host-facts.ts';
 
 describe('a bridge of somebody else', () => {
   const bridge = link('br0', { kind: 'bridge' });
@@ -134,7 +90,7 @@ describe('fifty networks go', () => {
 describe('rules in a firewall of somebody else', () => {
   const lines = (...filter: string[]) => filter.map((line) => ({ table: 'filter', line }));
   const chains = (...filter: string[]) =>
-    planRules([network()], facts({ iptables: lines(...filter) })).flatMap((step) =>
+    planRules([network()], facts({ iptables: lines(...filter) })).steps.flatMap((step) =>
       step.kind === 'rules' ? step.rules.filter(({ table }) => table === 'filter').map(({ chain }) => chain) : [],
     );
   const [input, forward] = [
@@ -145,15 +101,19 @@ describe('rules in a firewall of somebody else', () => {
   it.each([
     [
       'accepts',
-      [':INPUT ACCEPT [0:0]', ':FORWARD ACCEPT [0:0]', '-A INPUT -p tcp -j DROP', '-A FORWARD -i eth1 -j DROP'],
+      [
+        ':INPUT ACCEPT [0:0]',
+        ':FORWARD ACCEPT [0:0]',
+        '-A INPUT -p tcp -m tcp --sport 22 -j DROP',
+        '-A FORWARD -i eth1 -j DROP',
+      ],
       [],
     ],
     ['drops by policy', [':INPUT ACCEPT [0:0]', ':FORWARD DROP [0:0]'], forward],
     ['drops what comes in', [':INPUT DROP [0:0]', ':FORWARD ACCEPT [0:0]'], input],
     ['rejects by rule', [':FORWARD ACCEPT [0:0]', '-A FORWARD -j REJECT --reject-with icmp-host-prohibited'], forward],
-    ['says why', ['-A INPUT -m comment --comment "nobody else, please" -j DROP'], input],
-    ["is Docker's", [':FORWARD DROP [0:0]', '-A FORWARD -j DOCKER-USER'], ['DOCKER-USER', 'DOCKER-USER']],
-    ["was Docker's", [':FORWARD DROP [0:0]', ':DOCKER-USER - [0:0]'], forward],
+    ['says why', [':INPUT ACCEPT [0:0]', '-A INPUT -m comment --comment "nobody else, please" -j DROP'], input],
+    ["is Docker's", [':FORWARD DROP [0:0]', ':DOCKER-USER - [0:0]', '-A FORWARD -j DOCKER-USER'], forward],
   ])('that %s', (_what, filter, expected) => {
     expect(chains(...filter).sort()).toEqual(expected);
   });
@@ -161,7 +121,7 @@ describe('rules in a firewall of somebody else', () => {
   it('are told from others with a comment like ours', () => {
     const others = '-A FORWARD -s 10.0.0.0/8 -m comment --comment nethooks-like -j ACCEPT';
     const ours = '-A FORWARD -i br7 -m comment --comment nethooks -j ACCEPT';
-    const steps = planRules([network('br0', { dhcp: false })], facts({ iptables: lines(others, ours) }));
+    const { steps } = planRules([network('br0', { dhcp: false })], facts({ iptables: lines(others, ours) }));
     expect(steps).toMatchObject([
       { action: 'delete', rules: [{ match: '-i br7 -m comment --comment nethooks -j ACCEPT' }] },
     ]);

@@ -85,7 +85,6 @@ function asIni({ source, host, containers, networks }: Config): string {
 type Written<Schema extends { entries: object }> = Record<keyof Schema['entries'], string>;
 
 const hostKeys = (host: HostConfig, containers: ContainerDefaults): Written<typeof hostSchema> => ({
-  firewall: host.firewall,
   resolver: host.resolver,
   'hooks-at-once': String(host.hooksAtOnce),
   'hook-timeout': `${host.hookTimeout}s`,

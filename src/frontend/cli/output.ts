@@ -1,13 +1,13 @@
 /** What commands print. */
-import { describe, type Plan } from '../../model/step.ts';
+import { describe, type Plan, remarks } from '../../model/step.ts';
 
 /** A plan for people or as JSON; `done` says what happened, `todo` what would. */
 export function printPlan(plan: Plan, how: 'json' | 'done' | 'todo'): void {
   if (how === 'json') {
-    console.log(JSON.stringify({ steps: plan.steps, warnings: plan.warnings, refusals: plan.refusals }, null, 2));
+    console.log(JSON.stringify({ faults: [], ...plan }, null, 2));
     return;
   }
-  for (const warning of plan.warnings) warn(warning);
+  for (const text of remarks(plan)) warn(text);
   const lines = plan.steps.flatMap((step) => describe(step));
   console.log(lines.join('\n') || (how === 'done' ? 'nothing to change' : 'nothing would change'));
 }

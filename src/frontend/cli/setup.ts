@@ -11,7 +11,7 @@ import { existingConfig, type FirstConfig, firstConfig } from '../../host/first-
 import { gatherSetupFacts, readManifest } from '../../host/setup/facts.ts';
 import { statusOf } from '../../host/status.ts';
 import { CONFIG_FILE } from '../../model/paths.ts';
-import type { Plan } from '../../model/step.ts';
+import { type Plan, remarks } from '../../model/step.ts';
 import {
   contentOf,
   INSTALL_DIRECTORIES,
@@ -125,7 +125,7 @@ async function bringUp(
   }
   if (systemdRuns()) await applyUntilFailure(how, [{ kind: 'unit', action: 'start', units: ['nethooks.service'] }]);
   if (options.json) return EXIT.ok;
-  for (const warning of plan.warnings) warn(warning);
+  for (const text of remarks(plan)) warn(text);
   if (plan.steps.length > 0) {
     console.log('bring the networks up: nethooks up');
     for (const line of briefly(plan.steps)) console.log(line);

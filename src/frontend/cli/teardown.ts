@@ -7,7 +7,7 @@ import { gatherTeardownFacts, readManifest } from '../../host/setup/facts.ts';
 import { type AttachmentRecord, attachmentId, showOwner } from '../../model/attachment.ts';
 import { type Manifest, noted } from '../../model/manifest.ts';
 import { INSTALL_STATE, MANIFEST, STATE, unfinished } from '../../model/paths.ts';
-import type { Step } from '../../model/step.ts';
+import { remarks, type Step } from '../../model/step.ts';
 import { INSTALL_UNITS } from '../../plan/host/install-files.ts';
 import { planTeardown, type Teardown } from '../../plan/host/teardown.ts';
 import { readHostRecord } from '../../store/host-record.ts';
@@ -125,9 +125,9 @@ function serviceSteps(exec: Exec, manifest: Manifest): Step[] {
 async function down(how: Applying): Promise<Step[]> {
   const change = { spec: () => ({ host: readHostRecord().host, networks: [], hooks: null }), files: true };
   try {
-    const { steps, warnings } = await changeHost(how, change, 30);
-    for (const warning of warnings) warn(warning);
-    return steps;
+    const plan = await changeHost(how, change, 30);
+    for (const text of remarks(plan)) warn(text);
+    return plan.steps;
   } catch (error) {
     if (!(error instanceof NethooksError)) throw error;
     throw new NethooksError(`${error.message}\nthe networks are not down, so everything else stays too`);

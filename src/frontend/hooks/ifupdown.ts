@@ -5,6 +5,7 @@
 import { knownConfig } from '../../config/cache.ts';
 import { keepGood } from '../../config/last-good.ts';
 import { changeHost } from '../../host/change.ts';
+import { remarks } from '../../model/step.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepAfter } from '../sweep.ts';
 import type { HookContext } from './context.ts';
@@ -18,6 +19,6 @@ export async function run({ env, ...how }: HookContext): Promise<void> {
   const { host, networks } = (await knownConfig()).config;
   const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
   keepGood();
-  for (const warning of plan.warnings) how.log(warning);
+  for (const text of remarks(plan)) how.log(text);
   await sweepAfter(how, plan);
 }

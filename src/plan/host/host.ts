@@ -7,7 +7,9 @@ import { HOOK_LIMITS, SYSCTL_FILE } from '../../model/paths.ts';
 import type { Plan, Step } from '../../model/step.ts';
 import { ALIAS, cidrOf, planBridge, planBridgesDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
+import { foreignDrops } from './filters/foreign.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
+import { bringsRules, planFirewalld } from './firewalld.ts';
 import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
 import { planResolver } from './resolver.ts';
 import { planRules, planRulesDown } from './rules.ts';
@@ -41,6 +43,8 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
   const answering = networks.filter((network) => network.dns).map((network) => network.address);
   const gone = record.networks.map((old) => old.address).filter((address) => !answering.includes(address));
   const none = networks.length === 0;
+  // Its files outlive a reboot, as those of planFilesDown.
+  const firewalld = none ? [] : planFirewalld(networks, facts);
   return join([
     only(planDnsmasqDown(stale, facts)),
     ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
@@ -49,7 +53,9 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     only(planHookLimits(spec.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
     { steps: [], warnings: [], refusals: none ? [] : [facts.adminRules?.fault ?? []].flat() },
-    only(none ? planRulesDown(facts, record) : planRules(networks, facts)),
+    only(firewalld),
+    none ? only(planRulesDown(facts, record)) : { ...planRules(networks, facts, bringsRules(firewalld)), refusals: [] },
+    { ...only([]), faults: foreignDrops(networks, facts) },
     planResolver(spec.host, networks, facts, gone),
     only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
     down,
@@ -91,7 +97,7 @@ export function recordDuring(before: HostRecord, after: HostRecord): HostRecord 
 export function planFilesDown(facts: HostFacts): Step[] {
   const before = facts.files[SYSCTL_FILE] ?? null;
   const sysctl: Step[] = before === null ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: null }];
-  return [...planDefaultConfDown(facts), ...sysctl];
+  return [...planDefaultConfDown(facts), ...sysctl, ...planFirewalld([], facts)];
 }
 
 function planForwarding(facts: HostFacts): Step[] {
@@ -132,6 +138,7 @@ function join(plans: Plan[]): Plan {
   return {
     steps: plans.flatMap((plan) => plan.steps),
     warnings: plans.flatMap((plan) => plan.warnings),
+    faults: plans.flatMap((plan) => plan.faults ?? []),
     refusals: plans.flatMap((plan) => plan.refusals),
   };
 }

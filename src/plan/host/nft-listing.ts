@@ -3,6 +3,34 @@
 /** Family and name. */
 export const TABLE = 'inet nethooks';
 
+export interface Ruleset {
+  /** Our table as `nft list table` would print it; null when there is none. */
+  own: string | null;
+  /** Interfaces in firewalld's zone for us; null where it does not run. */
+  zoned: string[] | null;
+  /** Tables of others, family and name, with a chain that may drop what comes in or is passed on. */
+  dropping: string[];
+}
+
+/** What `nft list ruleset` printed. */
+export function parseRuleset(listing: string): Ruleset {
+  let own: string | null = null;
+  let zoned: string[] | null = null;
+  const dropping: string[] = [];
+  for (const [text, table = ''] of listing.matchAll(/^table (\S+ \S+) \{\n.*?^\}\n/gms)) {
+    if (table === TABLE) own = text;
+    else if (table === 'inet firewalld') zoned = [...text.matchAll(ZONED)].map(([, name]) => name as string);
+    else if (JUDGES.test(text) && REFUSES.test(text)) dropping.push(table);
+  }
+  return { own, zoned, dropping };
+}
+
+/** What firewalld asks before it hands a packet to our zone. */
+const ZONED = /iifname "([^"]+)" goto filter_IN_nethooks\b/g;
+const JUDGES = /^\t\ttype filter hook (input|forward) /m;
+/** What drops, or may lead to what does. */
+const REFUSES = /policy drop;|\b(drop|reject|jump|goto|queue)\b/;
+
 /** What `nft list table` printed: elements by set or map, rules by chain. Counters are left out. */
 export function parseListing(listing: string): { sets: Record<string, string[]>; chains: Record<string, string[]> } {
   const sets: Record<string, string[]> = {};
