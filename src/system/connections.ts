@@ -13,6 +13,7 @@ export interface Tracked {
   sourcePort: number;
   destinationPort: number;
   replySource: string;
+  replyDestination: string;
   replySourcePort: number;
 }
 
@@ -45,11 +46,23 @@ export function parseTracked(listing: string): Tracked[] {
   const tuple = String.raw`src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)`;
   const line = new RegExp(String.raw`^(\S+)\s.*?${tuple}.*?${tuple}`);
   return listing.split('\n').flatMap((text) => {
-    const [, protocol, source, destination, sport, dport, replySource, , replySport] = line.exec(text) ?? [];
-    if (!protocol || !source || !destination || !replySource) return [];
+    const [, protocol, source, destination, sport, dport, replySource, replyDestination, replySport] =
+      line.exec(text) ?? [];
+    if (!protocol || !source || !destination || !replySource || !replyDestination) return [];
     const [sourcePort, destinationPort, replySourcePort] = [Number(sport), Number(dport), Number(replySport)];
-    return [{ protocol, source, destination, sourcePort, destinationPort, replySource, replySourcePort }];
+    return [
+      { protocol, source, destination, sourcePort, destinationPort, replySource, replyDestination, replySourcePort },
+    ];
   });
+}
+
+/** What it began outside under another address than it has there now. */
+function sentAsAnother(exec: Exec, { source: before }: Policy, { source: after }: Policy): Tracked[] {
+  if (before?.to === after?.to) return [];
+  const all = (after ?? before)?.from.flatMap((from) => list(exec, ['--orig-src', from])) ?? [];
+  return all.filter(
+    (t) => t.destination === t.replySource && t.replyDestination !== t.source && t.replyDestination !== after?.to,
+  );
 }
 
 /** Connections through ports and links that are gone. */
@@ -69,6 +82,7 @@ function ended(exec: Exec, before: Policy, after: Policy): Tracked[] {
       portKey({ protocol: t.protocol, hostAddress, hostPort: t.destinationPort, containerPort: t.replySourcePort }),
     );
   return [
+    ...sentAsAnother(exec, before, after),
     ...toHere.filter(
       (t) => t.destination !== before.address && (keys(t).some((key) => ports.has(key)) || !mayUse(t.source)),
     ),

@@ -35,6 +35,8 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   defaultDevice: 'eth0',
   ipForward: '0',
   nft: null,
+  antispoof: { supported: true, noted: {} },
+  attached: [],
   adminRules: null,
   bridgeNetfilter: false,
   filtersAllBridges: false,
