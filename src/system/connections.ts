@@ -13,7 +13,6 @@ export interface Tracked {
   sourcePort: number;
   destinationPort: number;
   replySource: string;
-  replyDestination: string;
   replySourcePort: number;
 }
 
@@ -32,7 +31,10 @@ export function forgetConnections(
   try {
     if (before && !after)
       for (const side of ['--reply-src', '--orig-src']) conntrack(exec, ['-D', side, before.address]);
-    else if (before && after) remove(exec, ended(exec, before, after));
+    else if (before && after) {
+      remove(exec, ended(exec, before, after));
+      endOtherSources(exec, before, after);
+    }
     const udp = newUdpPorts(before, after);
     if (udp.size > 0) remove(exec, stale(exec, udp));
   } catch (error) {
@@ -46,23 +48,30 @@ export function parseTracked(listing: string): Tracked[] {
   const tuple = String.raw`src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)`;
   const line = new RegExp(String.raw`^(\S+)\s.*?${tuple}.*?${tuple}`);
   return listing.split('\n').flatMap((text) => {
-    const [, protocol, source, destination, sport, dport, replySource, replyDestination, replySport] =
-      line.exec(text) ?? [];
-    if (!protocol || !source || !destination || !replySource || !replyDestination) return [];
+    const [, protocol, source, destination, sport, dport, replySource, , replySport] = line.exec(text) ?? [];
+    if (!protocol || !source || !destination || !replySource) return [];
     const [sourcePort, destinationPort, replySourcePort] = [Number(sport), Number(dport), Number(replySport)];
-    return [
-      { protocol, source, destination, sourcePort, destinationPort, replySource, replyDestination, replySourcePort },
-    ];
+    return [{ protocol, source, destination, sourcePort, destinationPort, replySource, replySourcePort }];
   });
 }
 
-/** What it began outside under another address than it has there now. */
-function sentAsAnother(exec: Exec, { source: before }: Policy, { source: after }: Policy): Tracked[] {
-  if (before?.to === after?.to) return [];
-  const all = (after ?? before)?.from.flatMap((from) => list(exec, ['--orig-src', from])) ?? [];
-  return all.filter(
-    (t) => t.destination === t.replySource && t.replyDestination !== t.source && t.replyDestination !== after?.to,
+/** Ends what a container began outside under another address than it sends from there now, of every protocol. */
+function endOtherSources(exec: Exec, { source: before }: Policy, { source: after }: Policy): void {
+  if (before?.to === after?.to) return;
+  for (const from of (after ?? before)?.from ?? []) {
+    const listing = conntrack(exec, ['-L', '-f', 'ipv4', '--orig-src', from]);
+    for (const address of translatedTo(listing))
+      if (address !== after?.to) conntrack(exec, ['-D', '-f', 'ipv4', '--orig-src', from, '--reply-dst', address]);
+  }
+}
+
+/** The addresses under which connections of a listing are seen by whom they were begun with, where that is not the beginner's own. */
+export function translatedTo(listing: string): string[] {
+  const tuples = /src=(\S+) dst=(\S+) .*?src=(\S+) dst=(\S+)/g;
+  const seen = [...listing.matchAll(tuples)].flatMap(([, source, destination, replySource, seenAs = '']) =>
+    destination === replySource && seenAs !== source ? [seenAs] : [],
   );
+  return [...new Set(seen)];
 }
 
 /** Connections through ports and links that are gone. */
@@ -82,7 +91,6 @@ function ended(exec: Exec, before: Policy, after: Policy): Tracked[] {
       portKey({ protocol: t.protocol, hostAddress, hostPort: t.destinationPort, containerPort: t.replySourcePort }),
     );
   return [
-    ...sentAsAnother(exec, before, after),
     ...toHere.filter(
       (t) => t.destination !== before.address && (keys(t).some((key) => ports.has(key)) || !mayUse(t.source)),
     ),

@@ -10,7 +10,7 @@ import { antispoofWarnings } from '../../src/plan/host/antispoof.ts';
 import { planFirewall, planFirewallDown } from '../../src/plan/host/firewall.ts';
 import { planIsolation } from '../../src/plan/host/isolation.ts';
 import { parseListing, TABLE } from '../../src/plan/host/nft-listing.ts';
-import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
+import { forgetConnections, parseTracked, translatedTo } from '../../src/system/connections.ts';
 import type { Exec } from '../../src/system/exec.ts';
 
 const spec = (publish: string[], rest: Partial<PublishSpec> = {}): PublishSpec => ({
@@ -407,4 +407,6 @@ icmp     1 29 src=192.0.2.1 dst=192.0.2.2 type=8 code=0 id=1 src=192.0.2.2 dst=1
     ['tcp', 8080, '10.0.0.2', 80],
     ['udp', 53, '10.0.0.2', 5353],
   ]);
+  const outward = 'src=10.0.0.3 dst=192.0.2.1 type=8 code=0 id=1 src=192.0.2.1 dst=192.0.2.9 type=0 code=0 id=1 mark=0';
+  expect(translatedTo(`${listing}icmp 1 29 ${outward}\nicmp 1 28 ${outward}\n`)).toEqual(['192.0.2.9']);
 });
