@@ -76,7 +76,7 @@ export function checkedNow(networks: readonly NetworkConfig[], { antispoof, link
   return Object.fromEntries([...wanted, ...Object.entries(antispoof.noted).filter(stays)]);
 }
 
-/** The notes by which hooks know. Beside the transaction: a start in between is refused, and not left unchecked. */
+/** The notes by which hooks know. Behind the transaction: what starts in between is missing in it, and the next plan says so. */
 export function planNotes(checked: AntispoofModes, { antispoof: { noted } }: HostFacts): Step[] {
   return [...new Set([...Object.keys(checked), ...Object.keys(noted)])].flatMap((network): Step[] => {
     const [before, content] = [noted[network] ?? null, checked[network] ?? null];
