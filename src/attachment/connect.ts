@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DRIVERS } from '../drivers/index.ts';
 import { NethooksError } from '../errors.ts';
+import { policyWithSenders } from '../model/antispoof.ts';
 import {
   type AttachmentRecord,
   attachmentId,
@@ -22,7 +23,10 @@ import {
   namesOf,
   planAttachment,
   planLinks,
+  planPolicy,
+  requireFiltering,
   type Taken,
+  withPorts,
 } from '../plan/attachment/attach.ts';
 import type { LinkFacts } from '../plan/attachment/facts.ts';
 import type { AttachmentSpec, Placed } from '../plan/attachment/spec.ts';
@@ -36,7 +40,9 @@ import {
   writeKept,
   writeRecord,
 } from '../store/records.ts';
-import { type Applying, type Outputs, pairedWith, Transaction } from '../system/apply.ts';
+import { antispoofNotes } from '../system/antispoof.ts';
+import { type Applying, type Outputs, portsIn, Transaction } from '../system/apply.ts';
+import { readText } from '../system/files.ts';
 import type { GiveElsewhere } from './detach.ts';
 import { fileFacts, linkFacts } from './facts.ts';
 import { giveFormer, placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
@@ -181,21 +187,36 @@ async function make(
     const published = await takePorts(transaction, spec, kept?.publish ?? [], retry, isOwn);
     const granted = takeNames(transaction, { owner, interfaces, names: namesOf(spec, links) }, log);
     const taken: Taken = { placed, published, links, granted };
-    const setup = spec.masquerade ? await tableSetup() : '';
     const files = fileFacts(owner, interfaces, spec.files, kept?.written);
     for (const { path } of spec.hostFiles ?? []) files.files[path] = null;
-    const plan = planAttachment(spec, taken, { ...facts, ...files }, by, setup);
+    const plan = planAttachment(spec, taken, files, by);
     for (const warning of plan.warnings) log(warning);
     takeMarks(transaction, plan.record, log);
     record = plan.record;
-    if (record.policy === null) return plan.steps;
-    // What the kernel is to have is in the record before the kernel has it.
-    const before = JSON.stringify(intent);
-    return [{ kind: 'file', path: recordPath(id), before, content: JSON.stringify(record) }, ...plan.steps];
+    requireFiltering(record.policy, facts);
+    return plan.steps;
   };
   const outputs = await transaction.run(planLinks(DRIVERS, spec, placed, facts, { made: late }), rest);
+  record = withPorts(record, portsOf(record, outputs));
+  const policy = policyWithSenders(record, antispoofNotes());
+  if (policy !== null) {
+    const setup = spec.masquerade ? await tableSetup() : '';
+    // What the kernel is to have is in the record before the kernel has it.
+    const before = JSON.stringify(intent);
+    const file: Step = { kind: 'file', path: recordPath(id), before, content: JSON.stringify(record) };
+    await transaction.run([file, ...planPolicy(null, policy, facts, setup)]);
+  }
   const extra = result ? { result: result(placed, interfaces, facts) } : {};
   return complete({ ...record, ...extra }, spec, kept, outputs);
+}
+
+/** Its ports on bridges, by interface: what we made is asked for by name, of what LXC made the inside knows what it is paired with. */
+function portsOf({ interfaces }: AttachmentRecord, { inside }: Outputs): ReadonlyMap<string, number> {
+  const made = interfaces.flatMap(({ ifname, hostLink }): [string, number][] => {
+    const index = hostLink === null ? null : readText(`/sys/class/net/${hostLink}/ifindex`);
+    return index === null ? [] : [[ifname, Number(index)]];
+  });
+  return new Map([...portsIn(inside), ...made]);
 }
 
 /** Remembers it: it is there now. */
@@ -205,9 +226,7 @@ function complete(
   before: KeptRecord | null,
   outputs: Outputs,
 ): AttachmentRecord {
-  const port = pairedWith(outputs.inside);
-  const policy = planned.policy && port !== null ? { ...planned.policy, port } : planned.policy;
-  const record: AttachmentRecord = { ...planned, policy, state: 'attached' };
+  const record: AttachmentRecord = { ...planned, state: 'attached' };
   writeRecord(record);
   keep(record, outputs.written ?? before?.written, placeOf(spec));
   if (before && spec.owner.kind === 'lxc') giveFormer(spec.owner.name, before.interfaces, record.interfaces);

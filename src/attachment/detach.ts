@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { DRIVERS } from '../drivers/index.ts';
 import { NethooksError } from '../errors.ts';
 import { type Cidr, contains } from '../model/address.ts';
+import { lacksPort, policyWithSenders } from '../model/antispoof.ts';
 import { type AttachmentRecord, attachmentId, type Interface, type Life } from '../model/attachment.ts';
 import { hostLinkOf } from '../model/derived.ts';
 import { RUN } from '../model/paths.ts';
@@ -10,18 +11,20 @@ import { elementsAbout, elementsOf, NO_POLICY } from '../model/policy.ts';
 import { planDetach } from '../plan/attachment/detach.ts';
 import { domainsOf, namesFile } from '../plan/attachment/names.ts';
 import { ATTACHED } from '../plan/attachment/wiring.ts';
-import { parseListing, REMOVE_TABLE, TABLE } from '../plan/host/nft-listing.ts';
+import { parseListing, removeTable, TABLE } from '../plan/host/nft-listing.ts';
 import { readHostRecord } from '../store/host-record.ts';
 import { forgetParent } from '../store/links.ts';
 import { listPorts, releasePorts } from '../store/ports.ts';
 import { isAlive, namespaceAt, readRecord, removeRecord, writeRecord } from '../store/records.ts';
 import { keysOf } from '../store/register.ts';
+import { antispoofNotes } from '../system/antispoof.ts';
 import { type Applying, applyAll, applySteps } from '../system/apply.ts';
 import { changeElements } from '../system/elements.ts';
 import { hasOrphans } from '../system/exec.ts';
 import { filesIn, readText } from '../system/files.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
 import { sleep } from '../system/sleep.ts';
+import { readTables } from '../system/tables.ts';
 import { fileFacts, nameFiles } from './facts.ts';
 import { removeShim } from './shim.ts';
 import { addressesOf, giveAddresses, giveMarks, giveNames } from './take.ts';
@@ -72,14 +75,17 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
   ])
     facts.files[path] ??= readText(path);
   const alone = masquerade.filter(isAlone);
-  const leaving = { record: { ...record, interfaces }, masquerade, alone, forGood, domains };
+  const modes = antispoofNotes();
+  const own = policyWithSenders({ policy, interfaces }, modes);
+  const searched = record.rebuilt || (lacksPort(record) && interfaces.some(({ network }) => modes[network ?? '']));
+  const leaving = { record: { ...record, interfaces, policy: own }, masquerade, alone, forGood, domains };
   const steps = planDetach(DRIVERS, leaving, facts);
   // A namespace that has gone took its interfaces along.
   const there = how.namespace !== undefined;
   await attempt(() => applyAll(how, there ? steps : steps.filter((step) => step.kind !== 'ip' || !step.where)));
-  if (record.rebuilt) await attempt(() => removeUnknown(how, interfaces));
+  if (searched) await attempt(() => removeUnknown(how, interfaces));
   await attempt(() => restoreLocal(how, alone));
-  if (masquerade.length > 0) await attempt(() => removeTable(how));
+  if (masquerade.length > 0) await attempt(() => endMasquerading(how));
   // As long as the rules are there, the ports are nobody else's.
   if (errors.length === 0) {
     releasePorts(id, record.rebuilt || record.state === 'intent' ? portsOf(id) : (policy?.publish ?? []));
@@ -139,17 +145,17 @@ async function restoreLocal({ exec }: Applying, alone: readonly Cidr[]): Promise
 }
 
 /** The last one whose packets are masqueraded takes the table along, where no network of ours is up. */
-async function removeTable(how: Applying): Promise<void> {
+async function endMasquerading(how: Applying): Promise<void> {
   if (readHostRecord().networks.length === 0 && keysOf('masquerade').length === 0)
-    await applySteps(how, [{ kind: 'nft', script: REMOVE_TABLE, undo: '' }]);
+    await applySteps(how, [{ kind: 'nft', script: removeTable(TABLE), undo: '' }]);
 }
 
 /** Removes what leads to addresses whose owner does not know what it had. */
 async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[]): Promise<void> {
-  const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
-  if (listing.code !== 0) return;
+  const listing = readTables(exec);
+  if (listing === null) return;
   const addresses = [...addressesOf(interfaces, false), ...addressesOf(interfaces, true)];
-  const { sets } = parseListing(listing.stdout);
+  const { sets } = parseListing(listing);
   const remove = elementsAbout(addresses, { ...sets, local: [], local6: [] });
   await changeElements(exec, { kind: 'elements', remove, add: elementsOf(), guard: [], setup: null });
 }

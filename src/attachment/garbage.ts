@@ -20,16 +20,26 @@ import type { Finding } from '../model/finding.ts';
 import { RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { showHostPort } from '../plan/attachment/publish.ts';
-import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
+import { parseListing } from '../plan/host/nft-listing.ts';
 import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/addresses.ts';
 import { abandonedCopies } from '../store/copies.ts';
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
-import { isInProgress, isLive, listKept, listRecords, readKept, unsureAddresses } from '../store/records.ts';
+import {
+  isInProgress,
+  isLive,
+  listKept,
+  listRecords,
+  livePolicies,
+  readKept,
+  unsureAddresses,
+} from '../store/records.ts';
 import { readRefusal } from '../store/refusals.ts';
 import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
+import { antispoofNotes } from '../system/antispoof.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
+import { readTables } from '../system/tables.ts';
 import { isDestroyed } from './destroyed.ts';
 
 export interface Garbage {
@@ -73,8 +83,7 @@ export function findGarbage({ exec }: Pick<Applying, 'exec'>, { stores, table }:
   const files = listFiles();
   const links = listNotes();
   const held = stores.map(storeOf).flatMap((store) => listAddresses(store).map((one) => ({ store, ...one })));
-  const listing = table ? exec('nft', ['list', 'table', ...TABLE.split(' ')]) : null;
-  const sets = listing?.code === 0 ? parseListing(listing.stdout).sets : {};
+  const { sets } = parseListing((table ? readTables(exec) : null) ?? '');
   const kept = new Map(listKept().map((container) => [container, readKept(container)]));
   // … then who owns it.
   const owners = readOwners();
@@ -165,7 +174,7 @@ function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
 
 function staleElements(sets: Record<string, string[]>, live: readonly AttachmentRecord[]): PolicyElements {
   const present = mapElements((name) => sets[name] ?? []);
-  const wanted = elementsOf(...live.flatMap(({ policy }) => policy ?? []));
+  const wanted = elementsOf(...livePolicies(live, antispoofNotes()));
   return subtractElements(subtractElements(present, wanted), elementsAbout(unsureAddresses(live), sets));
 }
 

@@ -38,11 +38,11 @@ export async function reconfigure(
   try {
     const published = await takePorts(transaction, spec, readKept(name).publish, sweep);
     const links = takeLinks(transaction, spec, placesOf(record.interfaces), how.log);
-    const { publishFrom: _, egress: __, ...rest } = before ?? firstPolicy(record);
+    const { publishFrom: _, egress: __, source: ___, ...rest } = before ?? firstPolicy(record);
     const policy: Policy = {
       ...rest,
       ...limitsOf(spec, record.interfaces),
-      port: before?.port ?? (published.length > 0 ? await portOf(how, record) : null),
+      port: before?.port ?? record.interfaces[0]?.port ?? (published.length > 0 ? await portOf(how, record) : null),
       publish: published,
       links,
       exposed: spec.exposed,

@@ -38,7 +38,9 @@ export async function changePolicy(
   const changed = { ...record, policy: after };
   writeRecord(changed);
   try {
-    await applySteps(how, planPolicy(record.policy, after, facts, ''));
+    // One that had nothing there may have connections all the same.
+    const before = record.policy ?? (after && { ...NO_POLICY, network: after.network, address: after.address });
+    await applySteps(how, planPolicy(before, after, facts, ''));
   } catch (error) {
     writeRecord(record);
     throw error;

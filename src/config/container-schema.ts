@@ -10,7 +10,7 @@ import type { Egress } from '../model/policy.ts';
 import { parseExpose, parsePortSpec } from '../model/ports.ts';
 import type { CamelCase } from '../model/spelling.ts';
 import { nameKeys, servers } from './name-keys.ts';
-import { boolean, choice, list, matching, mtu, words } from './values.ts';
+import { boolean, choice, list, matching, mtu, sourceAddress, words } from './values.ts';
 
 /** Linux's HOST_NAME_MAX. */
 const HOSTNAME_LENGTH = 64;
@@ -105,6 +105,7 @@ export const containerSchemas = {
     list((text) => parseEgress(text) !== null, EGRESS),
     v.transform(egressOf),
   ),
+  source: sourceAddress,
   link,
   dns: servers,
   ...nameKeys,

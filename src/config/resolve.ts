@@ -91,6 +91,14 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
       value: values.reserve ? `${reserve.from}-${reserve.to}` : `${dhcp.from}-${dhcp.to}`,
       message: `overlaps ${values.reserve ? `dhcp = ${dhcp.from}-${dhcp.to}` : `reserve = ${reserve.from}-${reserve.to}`}; allowed: two ranges apart`,
     });
+  for (const [key, value] of [['masquerade', values.masquerade] as const, ['internal', !values.internal] as const])
+    if (values.source !== undefined && !value)
+      faults.push({
+        section: where,
+        key: 'source',
+        value: values.source,
+        message: `with ${key} = ${key === 'internal'} nothing is translated; allowed: one of the two`,
+      });
   return {
     name,
     address,
@@ -105,6 +113,8 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     lease: values.lease,
     reserve,
     icc: values.icc,
+    antispoof: values.antispoof ?? !values.icc,
+    source: values.source ?? null,
     routed: values.routed,
     trusted: values.trusted,
     reach: values.reach.includes('*') ? '*' : values.reach,

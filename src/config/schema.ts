@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { isIPv4, parseCidr } from '../model/address.ts';
 import { isDomainName, isInterfaceName } from '../model/names.ts';
 import { nameKeys, networkDns, servers } from './name-keys.ts';
-import { boolean, choice, list, matching, mtu, SERVERS, serverList, text } from './values.ts';
+import { boolean, choice, list, matching, mtu, SERVERS, serverList, sourceAddress, text } from './values.ts';
 
 const CIDR = 'allowed: an IPv4 address and prefix length from 8 to 30, such as 10.0.0.1/24';
 const address = v.pipe(
@@ -88,6 +88,8 @@ export const networkSchema = v.strictObject({
   lease: v.optional(lease, '1h'),
   reserve: v.optional(range),
   icc: v.optional(boolean, true),
+  antispoof: v.optional(boolean),
+  source: v.optional(sourceAddress),
   routed: v.optional(boolean, false),
   trusted: v.optional(list(isInterfaceName, 'allowed: names of interfaces of up to 15 characters'), []),
   reach: v.optional(

@@ -1,7 +1,7 @@
 /** What values may be, as valibot schemas: what every file's schema is made of. */
 import ipaddr from 'ipaddr.js';
 import * as v from 'valibot';
-import { isAddress } from '../model/address.ts';
+import { isAddress, isIPv4 } from '../model/address.ts';
 import { splitList } from '../model/spelling.ts';
 
 /** Values that come with a later version are refused with that reason, never ignored. */
@@ -39,6 +39,13 @@ export const mtu = v.pipe(
   matching((value) => value === 'auto' || /^\d+$/.test(value), MTU),
   v.transform((value) => (value === 'auto' ? value : Number(value))),
   v.check((value) => value === 'auto' || (value >= 576 && value <= 65535), MTU),
+);
+
+/** The first octet of what no host sends from: this network, loopback, multicast and above. */
+const NO_SOURCE = /^(0|127|22[4-9]|2[3-5]\d)\./;
+export const sourceAddress = matching(
+  (value) => isIPv4(value) && !NO_SOURCE.test(value),
+  "allowed: an IPv4 address of the host's, none of 127.0.0.0/8",
 );
 
 export const SERVERS = 'IP addresses of DNS servers, none of them 0.0.0.0, ::, multicast or broadcast';

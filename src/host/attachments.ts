@@ -29,6 +29,8 @@ export interface AttachmentStatus {
   names: string[];
   ports: Published[];
   links: LinkOption[];
+  /** The host's address that it sends from, outside, if it has one of its own. */
+  source: string | null;
   /** Why its last start was refused. */
   refused: Refusal | null;
 }
@@ -71,6 +73,7 @@ function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusa
     names: state === 'gone' ? [] : answeringNames(record),
     ports: policy?.publish ?? [],
     links,
+    source: policy?.source?.to ?? null,
     refused: owner.kind === 'lxc' ? (refusals.get(owner.name) ?? null) : null,
   };
 }
@@ -93,6 +96,7 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
     names: [],
     ports: [],
     links: [],
+    source: null,
     refused,
   };
 }

@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { NethooksError } from '../errors.ts';
+import { antispoofOf, isOnBridge } from '../model/antispoof.ts';
+import type { AttachmentRecord, Interface } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
@@ -20,14 +22,18 @@ import {
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
 import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
-import { parseRuleset, type Ruleset } from '../plan/host/nft-listing.ts';
-import { listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { CAPABILITY_SCRIPT } from '../plan/host/antispoof.ts';
+import { BRIDGE_TABLE, hasTable, type Ruleset } from '../plan/host/nft-listing.ts';
+import { isLive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { antispoofNotes } from '../system/antispoof.ts';
+import { portsIn } from '../system/apply.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
 import { resolverFact } from '../system/resolver.ts';
 import { readRoutes } from '../system/routes.ts';
+import { readRuleset } from '../system/tables.ts';
 
 /**
  * @param wanted networks that are to be up
@@ -41,10 +47,15 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   // Meanwhile.
   const files = readFiles(exec, [...wanted, ...known]);
   const [[rules, links], rest] = await Promise.all([programs, files]);
+  const antispoof = { supported: checksBridges(exec, wanted, rules.nft), noted: antispoofNotes() };
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const records = listRecords();
-  const containers = { policies: livePolicies(records), unsure: unsureAddresses(records) };
-  return { ...rest, links, ...rules, ...containers, localnet: readLocalnet(links) };
+  const containers = {
+    policies: livePolicies(records),
+    attached: attachedInterfaces(exec, records, [...wanted, ...known], links),
+    unsure: unsureAddresses(records),
+  };
+  return { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
 }
 
 /** Files whose texts a plan needs. */
@@ -67,7 +78,7 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
-type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'policies' | 'unsure' | 'localnet'>;
+type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));
@@ -166,10 +177,6 @@ async function readAnyRules(exec: Exec): Promise<Rules> {
   return judged(exec, await Promise.all([ruleset, iptables]));
 }
 
-/** Everybody's tables in one listing. */
-const readRuleset = async (exec: Exec): Promise<Ruleset> =>
-  parseRuleset(await printed(exec, 'nft', ['list', 'ruleset']));
-
 /** Asks again, in the form to judge them by, only where tables that iptables does not know may drop something. */
 async function judged(exec: Exec, [{ own, zoned, dropping }, iptables]: [Ruleset, Rules['iptables']]): Promise<Rules> {
   const foreign = dropping.some((table) => !iptables.some((line) => `ip ${line.table}` === table));
@@ -180,6 +187,52 @@ async function judged(exec: Exec, [{ own, zoned, dropping }, iptables]: [Ruleset
     firewalld,
     others: foreign ? await printed(exec, 'nft', ['--json', 'list', 'ruleset']) : null,
   };
+}
+
+/** Asked only where something wants it and is not there yet. */
+function checksBridges(exec: Exec, wanted: NetworkConfig[], nft: string | null): boolean {
+  if (hasTable(nft, BRIDGE_TABLE) || !wanted.some((network) => antispoofOf(network) !== null)) return true;
+  return exec('nft', ['-c', '-f', '-'], { input: CAPABILITY_SCRIPT }).code === 0;
+}
+
+/**
+ * The interfaces of those that are on networks which check, or are to check, what they send. Their ports are in the records, but
+ * for those that an earlier version has connected.
+ */
+function attachedInterfaces(
+  exec: Exec,
+  records: readonly AttachmentRecord[],
+  networks: readonly NetworkConfig[],
+  links: readonly LinkFact[],
+): Interface[][] {
+  const checking = new Set([
+    ...Object.keys(antispoofNotes()),
+    ...networks.flatMap((network) => (antispoofOf(network) === null ? [] : network.name)),
+  ]);
+  const isChecked = (one: Interface): boolean => isOnBridge(one) && checking.has(one.network as string);
+  return records.filter(isLive).flatMap((record): Interface[][] => {
+    const { owner, state, interfaces } = record;
+    if ((owner.kind === 'cni' && owner.chained) || !interfaces.some(isChecked)) return [];
+    if (state !== 'attached' || interfaces.every((one) => one.port !== undefined || !isChecked(one)))
+      return [interfaces];
+    const ports = portsInside(exec, record);
+    const found = interfaces.map((one) => {
+      if (one.port !== undefined || !isChecked(one)) return one;
+      const index = ports.get(one.ifname);
+      const port = links.find((link) => link.name === one.hostLink || link.index === index);
+      // What a container says of itself counts only where it can be.
+      return port?.master === one.network ? { ...one, port: port.index } : one;
+    });
+    return [found];
+  });
+}
+
+/** What the interfaces of a running container are paired with, as it sees them itself. */
+function portsInside(exec: Exec, { life }: AttachmentRecord): ReadonlyMap<string, number> {
+  if (life === null) return new Map();
+  const netns = 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
+  const { code, stdout } = exec('nsenter', [`--net=${netns}`, 'ip', 'link', 'show']);
+  return code === 0 ? portsIn(stdout) : new Map();
 }
 
 async function readIptables(exec: Exec): Promise<HostFacts['iptables']> {

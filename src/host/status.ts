@@ -6,6 +6,7 @@ import type { HostFacts } from '../model/facts.ts';
 import { type Finding, inOneLine } from '../model/finding.ts';
 import { leasesFile } from '../model/paths.ts';
 import { describe, type Plan, type Step } from '../model/step.ts';
+import { BRIDGE_CHAINS } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
@@ -49,6 +50,10 @@ export interface NetworkStatus {
   defaultDevice: string | null;
   masquerade: Presence;
   checksum: Presence;
+  /** Of the rules by which its containers send with their own addresses only. */
+  antispoof: Presence;
+  /** The address that its containers send from, outside; null for that of the uplink. */
+  source: string | null;
   /** Whether there is DNS or DHCP for a dnsmasq to do. */
   served: boolean;
   /** pid of its dnsmasq; null when none runs. */
@@ -139,6 +144,8 @@ function networkStatus(
       network.dhcp !== null,
       ownRules(facts).some((rule) => rule.chain === checksum.chain && rule.match === checksum.match),
     ),
+    antispoof: presence(network.antispoof, checksSenders(name, facts)),
+    source: network.source,
     served: served(network),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: sizeOf(reserve) },
@@ -146,6 +153,12 @@ function networkStatus(
     leases: readLeases(name),
   };
 }
+
+const checksSenders = (name: string, { antispoof, nft }: HostFacts): boolean =>
+  antispoof.noted[name] !== undefined &&
+  Object.entries(BRIDGE_CHAINS).every(
+    ([chain, { rules }]) => parseListing(nft ?? '').chains[chain]?.join('\n') === rules.join('\n'),
+  );
 
 const presence = (needed: boolean, there: boolean): Presence => (there ? 'present' : needed ? 'missing' : 'not needed');
 

@@ -84,6 +84,8 @@ export interface Interface {
   mtu?: number;
   /** The host's end of the pair, when it is of our making. */
   hostLink: string | null;
+  /** ifindex of its port on the bridge, in the host; absent when it is on none of ours, or nobody has looked. */
+  port?: number;
   /** Where its addresses are held; null when another plugin manages them. */
   store: AddressStore | null;
 }

@@ -40,6 +40,10 @@ export interface NetworkConfig {
   reserve: AddressRange;
   /** Whether containers on it reach each other without a link (Docker's icc). */
   icc: boolean;
+  /** Whether a container sends only with its own MAC, addresses and ARP sender. */
+  antispoof: boolean;
+  /** The address of the host that its containers send from, outside; null: that of the interface which leads there. */
+  source: string | null;
   /** Whether whoever has a route to it reaches everything in it, although it is masqueraded; else only published ports. */
   routed: boolean;
   /** Interfaces behind which everybody reaches everything in it. */
@@ -54,8 +58,15 @@ export interface NetworkConfig {
   containers: NameDefaults;
 }
 
-/** What a network is that says nothing about who reaches whom; records of earlier versions lack these. */
-export const CLOSED = { routed: false, trusted: [], reach: [], internal: false } satisfies Partial<NetworkConfig>;
+/** What a network is that says nothing about who reaches whom and sends as what; records of earlier versions lack these. */
+export const CLOSED = {
+  antispoof: false,
+  source: null,
+  routed: false,
+  trusted: [],
+  reach: [],
+  internal: false,
+} satisfies Partial<NetworkConfig>;
 
 /** How a container asks for names, where it does not say so itself. An empty list says nothing. */
 export interface NameDefaults {

@@ -80,6 +80,13 @@ export const CONTAINER_KEYS = {
     spellings: [],
     needsNetwork: true,
   },
+  source: {
+    kind: 'value',
+    value: 'address',
+    help: 'the address of the host that it sends from, outside',
+    spellings: [],
+    needsNetwork: true,
+  },
   link: {
     kind: 'list',
     value: 'container:alias',

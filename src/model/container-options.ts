@@ -40,6 +40,8 @@ export interface ContainerOptions extends NameDefaults {
   /** Subnets without overlaps; none: everybody. */
   publishFrom: Cidr[];
   egress: Egress[];
+  /** The host's address that it sends from, outside; null: its network's. */
+  source: string | null;
   link: LinkOption[];
   /** `auto`: written unless it is a symbolic link; `force`: then too; `none`: never. */
   resolvConf: 'auto' | 'force' | 'none';
@@ -57,6 +59,7 @@ export const NO_OPTIONS: ContainerOptions = {
   publishAll: false,
   publishFrom: [],
   egress: [],
+  source: null,
   link: [],
   dns: [],
   dnsSearch: [],

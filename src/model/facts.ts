@@ -1,4 +1,6 @@
 /** What the host has, as plain data: gathered by src/host/facts.ts, made up by tests. */
+import type { AntispoofModes } from './antispoof.ts';
+import type { Interface } from './attachment.ts';
 import type { Policy } from './policy.ts';
 
 export interface LinkFact {
@@ -57,8 +59,10 @@ export interface HostFacts {
   /** Interface of the default route, or null. */
   defaultDevice: string | null;
   ipForward: string;
-  /** `nft list table inet nethooks`; null when there is no such table. */
+  /** `nft list table` of our tables, ports of bridges by their ifindex; null when there is none. */
   nft: string | null;
+  /** Whether nft can check what ports of bridges send, and where it is noted to do so. */
+  antispoof: { supported: boolean; noted: AntispoofModes };
   /** The text of the admin's own rules, and what nft says against it; null when there are none. */
   adminRules: { text: string; fault: string | null } | null;
   /** Whether what any bridge passes on goes through the IP hooks (net.bridge.bridge-nf-call-iptables). */
@@ -69,6 +73,8 @@ export interface HostFacts {
   localnet: { on: string[]; noted: string[] };
   /** What running containers should have in the table. */
   policies: Policy[];
+  /** The interfaces of each running attachment that is on a network which checks what it sends, or is to. */
+  attached: Interface[][];
   /** Addresses of running containers of which nobody knows what they should have there. */
   unsure: string[];
   /**

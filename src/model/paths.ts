@@ -44,6 +44,8 @@ export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
 export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;
 /** An empty file for each bridge whose route_localnet we set. */
 export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridge}`;
+/** What a network checks of what its containers send, where it does (antispoof.ts). */
+export const antispoofNote = (network: string): string => `${RUN}/antispoof/${network}`;
 /** A file per attachment, by its id (model/attachment.ts): `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME`. */
 export const ATTACHMENTS = `${RUN}/attachments`;
 /** Why the last start of a container was refused (store/refusals.ts). */

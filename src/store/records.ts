@@ -5,6 +5,7 @@
 import { rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { bare, isV6 } from '../model/address.ts';
+import { type AntispoofModes, lacksPort, policyWithSenders } from '../model/antispoof.ts';
 import {
   type AttachmentRecord,
   attachmentId,
@@ -100,14 +101,14 @@ export const isInProgress = ({ by }: AttachmentRecord): boolean => by !== undefi
 export const isLive = (record: AttachmentRecord): boolean =>
   isInProgress(record) || (record.state === 'attached' && isAlive(record));
 
-/** The policies of the attachments that are live. */
-export const livePolicies = (records: readonly AttachmentRecord[]): Policy[] =>
-  records.flatMap((record) => (record.policy && isLive(record) ? [record.policy] : []));
+/** The policies of the attachments that are live, with what they may send on networks that check it. */
+export const livePolicies = (records: readonly AttachmentRecord[], modes: AntispoofModes = {}): Policy[] =>
+  records.flatMap((record) => (isLive(record) ? (policyWithSenders(record, modes) ?? []) : []));
 
-/** Addresses of those whose record was lost: nobody knows what else of the firewall is theirs, so all that is about them stays. */
+/** Addresses of those whose record was lost, or lacks a port: nobody knows what else of the firewall is theirs, so all about them stays. */
 export const unsureAddresses = (records: readonly AttachmentRecord[]): string[] =>
   records
-    .filter((record) => record.rebuilt && isLive(record))
+    .filter((record) => (record.rebuilt || lacksPort(record)) && isLive(record))
     .flatMap(({ interfaces }) => interfaces.flatMap(({ addresses }) => addresses.map(bare)));
 
 /** Which namespace a path leads to, as device and inode; null when there is none. */

@@ -15,6 +15,7 @@ const iface = fields({
   gateways: words,
   mac: text,
   hostLink: orNull(text),
+  port: optional(number),
   store: orNull(store),
 });
 
@@ -28,6 +29,7 @@ const policy = fields({
   publish: listOf(published),
   publishFrom: optional(words),
   egress: optional(fields({ from: words, to: listOf(fields({ subnet: text, port: orNull(number) })) })),
+  source: optional(fields({ from: words, to: text })),
   links: listOf(link),
   exposed: listOf(port),
   masquerade: words,

@@ -323,5 +323,9 @@ function setHairpin(how: Applying, { bridge, port }: HairpinStep, { inside }: Ou
   }
 }
 
+/** By the name of each interface in `ip link show`, the ifindex of the host's interface that it is paired with. */
+export const portsIn = (shown: string): ReadonlyMap<string, number> =>
+  new Map([...shown.matchAll(/^\d+: ([^@\s]+)@if(\d+):/gm)].map(([, name = '', index]) => [name, Number(index)]));
+
 /** ifindex of the host's interface that the first one in `ip link show` is paired with (`eth0@if12`); null when it shows none. */
 export const pairedWith = (shown: string): number | null => Number(/@if(\d+):/.exec(shown)?.[1] ?? Number.NaN) || null;

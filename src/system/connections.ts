@@ -31,7 +31,10 @@ export function forgetConnections(
   try {
     if (before && !after)
       for (const side of ['--reply-src', '--orig-src']) conntrack(exec, ['-D', side, before.address]);
-    else if (before && after) remove(exec, ended(exec, before, after));
+    else if (before && after) {
+      remove(exec, ended(exec, before, after));
+      endOtherSources(exec, before, after);
+    }
     const udp = newUdpPorts(before, after);
     if (udp.size > 0) remove(exec, stale(exec, udp));
   } catch (error) {
@@ -50,6 +53,25 @@ export function parseTracked(listing: string): Tracked[] {
     const [sourcePort, destinationPort, replySourcePort] = [Number(sport), Number(dport), Number(replySport)];
     return [{ protocol, source, destination, sourcePort, destinationPort, replySource, replySourcePort }];
   });
+}
+
+/** Ends what a container began outside under another address than it sends from there now, of every protocol. */
+function endOtherSources(exec: Exec, { source: before }: Policy, { source: after }: Policy): void {
+  if (before?.to === after?.to) return;
+  for (const from of (after ?? before)?.from ?? []) {
+    const listing = conntrack(exec, ['-L', '-f', 'ipv4', '--orig-src', from]);
+    for (const address of translatedTo(listing))
+      if (address !== after?.to) conntrack(exec, ['-D', '-f', 'ipv4', '--orig-src', from, '--reply-dst', address]);
+  }
+}
+
+/** The addresses under which connections of a listing are seen by whom they were begun with, where that is not the beginner's own. */
+export function translatedTo(listing: string): string[] {
+  const tuples = /src=(\S+) dst=(\S+) .*?src=(\S+) dst=(\S+)/g;
+  const seen = [...listing.matchAll(tuples)].flatMap(([, source, destination, replySource, seenAs = '']) =>
+    destination === replySource && seenAs !== source ? [seenAs] : [],
+  );
+  return [...new Set(seen)];
 }
 
 /** Connections through ports and links that are gone. */

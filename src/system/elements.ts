@@ -1,9 +1,10 @@
-/** Changes what containers have in the sets and maps of our nftables table, in one transaction (nft(8)). */
+/** Changes what containers have in the sets and maps of our nftables tables, in one transaction (nft(8)). */
 import { NethooksError } from '../errors.ts';
 import { mapElements, type PolicyElements, PolicySets } from '../model/policy.ts';
 import type { ElementsStep } from '../model/step.ts';
-import { change, parseListing, TABLE } from '../plan/host/nft-listing.ts';
+import { change, hasTable, parseListing, TABLE } from '../plan/host/nft-listing.ts';
 import { type Exec, type ExecResult, failure } from './exec.ts';
+import { readTables } from './tables.ts';
 
 const NFT = ['-f', '-'];
 
@@ -16,17 +17,17 @@ export async function changeElements(exec: Exec, step: ElementsStep): Promise<vo
   const first = await nft(exec, lines);
   if (first.code === 0) return;
   // An element to delete may be gone after a flush, a key may be there with another value: rare, so nobody looks before.
-  const listing = exec('nft', ['list', 'table', ...TABLE.split(' ')]);
-  const table = listing.code === 0 ? listing.stdout : null;
+  const listing = readTables(exec);
   const again = [
-    ...(table === null && setup !== null && additions.length > 0 ? [setup.trimEnd()] : []),
-    ...changes('delete', presentOf(step, table ?? '')),
+    ...(!hasTable(listing, TABLE) && setup !== null && additions.length > 0 ? [setup.trimEnd()] : []),
+    ...changes('delete', presentOf(step, listing ?? '')),
     ...additions,
   ];
   if (again.length === 0) return;
   const second = await nft(exec, again);
   if (second.code === 0) return;
-  const hint = table === null ? '; the rules of nethooks are gone, `nethooks up` brings them back' : '';
+  const gone = /No such file or directory/.test(second.stderr);
+  const hint = gone ? '; the rules of nethooks are gone, `nethooks up` brings them back' : '';
   throw new NethooksError(`${failure('nft', NFT, second)}${hint}`);
 }
 
@@ -48,8 +49,14 @@ const keyOf = (element: string): string => element.split(' : ')[0] as string;
 const changes = (verb: 'add' | 'delete', elements: PolicyElements): string[] =>
   (Object.keys(PolicySets) as (keyof PolicyElements)[]).flatMap((name) => change(verb, name, elements[name]));
 
-const guardLines = (bridges: readonly string[]): string[] =>
-  bridges.length > 0 ? [`get element ${TABLE} isolated { ${bridges.map((name) => `"${name}"`).join(', ')} }`] : [];
+/**
+ * Fails where a bridge is not kept apart, and changes nothing else. Not by asking: nft gives up with an answer (EINTR) when somebody else
+ * changes a table meanwhile.
+ */
+const guardLines = (bridges: readonly string[]): string[] => {
+  const element = `element ${TABLE} isolated { ${bridges.map((name) => `"${name}"`).join(', ')} }`;
+  return bridges.length > 0 ? [`delete ${element}`, `add ${element}`] : [];
+};
 
 const nft = (exec: Exec, lines: string[]): Promise<ExecResult> =>
   exec.start('nft', NFT, { input: `${lines.join('\n')}\n` });

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import type { Policy } from '../../src/model/policy.ts';
-import { describeLab, installNethooks, labHost, must, sh } from '../lab/lab.ts';
+import { describeLab, eventually, installNethooks, labHost, must, sh, writeConfig } from '../lab/lab.ts';
+import { script } from '../lab/lifecycle.ts';
 import { policyDriver } from '../lab/policy.ts';
-import { ask, type Side, serve, type Target } from '../lab/traffic.ts';
+import { ask, type Side, serve, type Target, talk } from '../lab/traffic.ts';
 
 const driver = policyDriver();
 afterAll(() => driver.remove());
@@ -393,5 +394,90 @@ describeLab('who reaches a network', () => {
     await sh(host, `rm ${FILE}; nethooks up`);
     expect(await must(host, ['nft', 'list', 'table', 'inet', 'nethooks'])).not.toContain('admin');
     await expectRows(host, [['internet', '192.0.2.2:8080', '80 192.0.2.1']]);
+  });
+});
+
+describeLab('source', () => {
+  let host: ThrowawayHost;
+  const CONFIG = (more: string) =>
+    `[network.br0]\naddress = 10.0.0.1/24\nsource = 192.0.2.9\n[network.br1]\naddress = 10.1.0.1/24\nuplinks = eth0\n${more}`;
+  beforeAll(async () => {
+    host = await labHost();
+    await sh(host, 'for n in 9 10 11 12; do ip address add 192.0.2.$n/32 dev eth0; done');
+    await installNethooks(host, { config: CONFIG('') });
+    await script(
+      host,
+      `for name in web mate; do create $name; begin $name; done; hook start-host web; hook start-host mate --source 192.0.2.10
+      ip netns add far; nethooks attach far --network br1`,
+    );
+    await serve(host, 'internet', ['192.0.2.1:7000']);
+    await serve(host, 'mate', ['0.0.0.0:80']);
+  });
+  afterAll(() => host.close());
+  /** As whom each is seen outside, by TCP and UDP. */
+  const seen = (rows: Record<string, string>) =>
+    expectRows(
+      host,
+      Object.entries(rows).map(([from, address]) => [from, '192.0.2.1:7000', `7000 ${address}`]),
+    );
+
+  it("a container sends from its own address, else from its network's, else from the uplink's", async () => {
+    await seen({ web: '192.0.2.9', mate: '192.0.2.10', far: '192.0.2.2' });
+    for (const name of ['web', 'mate', 'far']) await sh(host, `ip netns exec ${name} ping -c 1 -W 1 192.0.2.1`);
+    // Neither among themselves nor towards the host.
+    await expectRows(host, [['web', '10.0.0.3:80', '80 10.0.0.2']]);
+    await serve(host, 'host', ['10.0.0.1:7002']);
+    await expectRows(host, [['mate', '10.0.0.1:7002', '7002 10.0.0.3']]);
+    expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
+    expect(await must(host, ['nethooks', 'inspect', 'mate'])).toMatch(/^source +192\.0\.2\.10$/m);
+    expect(await must(host, ['nethooks', 'status'])).toContain('present, source 192.0.2.9');
+  });
+
+  it('changes under a container that runs: what bears another address ends, what stays goes on', async () => {
+    const staying = talk(host, 'web', 'tcp 192.0.2.1:7000');
+    const going = [talk(host, 'mate', 'tcp 192.0.2.1:7000'), talk(host, 'mate', 'udp 192.0.2.1:7000')];
+    for (const one of [staying, ...going]) await eventually(() => expect(one.answers()).toBeGreaterThan(1));
+    await must(host, ['nethooks', 'configure', 'mate', '--source', '192.0.2.11']);
+    await seen({ mate: '192.0.2.11' });
+    expect(await staying.goesOn()).toBe(true);
+    expect(await sh(host, 'conntrack -L --orig-src 10.0.0.3 2>/dev/null')).not.toContain('dst=192.0.2.10 ');
+    await must(host, ['nethooks', 'configure', 'web', '--source', '192.0.2.12']);
+    await seen({ web: '192.0.2.12', mate: '192.0.2.11' });
+    await must(host, ['nethooks', 'configure', 'web', '--no-source']);
+    await must(host, ['nethooks', 'configure', 'mate', '--no-source']);
+    await seen({ web: '192.0.2.9' });
+  });
+
+  it('comes back after a flush, follows nethooks.ini, and leaves nothing behind', async () => {
+    await must(host, ['nethooks', 'configure', 'web', '--source', '192.0.2.12']);
+    await sh(host, 'nft flush ruleset; nethooks up');
+    await seen({ web: '192.0.2.12', far: '192.0.2.2' });
+    await writeConfig(host, CONFIG('source = 192.0.2.10'));
+    await must(host, ['nethooks', 'up']);
+    await seen({ far: '192.0.2.10' });
+    await script(host, 'hook post-stop web');
+    expect(await must(host, ['nft', 'list', 'map', 'inet', 'nethooks', 'sources'])).not.toContain('10.0.0.2');
+  });
+
+  it('an address that the host has not is a warning; one where nothing is translated is refused', async () => {
+    await writeConfig(host, CONFIG('source = 203.0.113.9'));
+    await must(host, ['nethooks', 'up']);
+    expect((await host.run(['nethooks', 'status'])).stderr).toContain(
+      'source = 203.0.113.9 (network br1): no interface has this address',
+    );
+    for (const [keys, why] of [
+      ['source = 192.0.2.10\nmasquerade = false', 'with masquerade = false nothing is translated'],
+      ['source = 192.0.2.10\ninternal = true', 'with internal = true nothing is translated'],
+      ['source = eth0', "allowed: an IPv4 address of the host's"],
+    ] as const) {
+      await writeConfig(host, CONFIG(keys));
+      expect((await host.run(['nethooks', 'up'])).stderr).toMatch(
+        new RegExp(`nethooks\\.ini:\\d+: .*source = .*${why}`),
+      );
+    }
+    await writeConfig(host, CONFIG('').replace('source = 192.0.2.9', 'masquerade = false'));
+    await must(host, ['nethooks', 'up']);
+    const refused = await host.run(['nethooks', 'configure', 'mate', '--source', '192.0.2.11']);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('network br0 has masquerade = false')]);
   });
 });

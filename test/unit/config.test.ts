@@ -41,6 +41,8 @@ describe('a configuration', () => {
         lease: 3600,
         reserve: { from: '10.0.0.2', to: '10.0.0.99' },
         icc: true,
+        antispoof: false,
+        source: null,
         routed: false,
         trusted: [],
         reach: [],

@@ -29,6 +29,7 @@ expose[] = 90-92/tcp
 publish-all = yes
 publish-from = 192.0.2.7/24, 192.0.2.9, 198.51.100.1
 egress = 192.0.2.0/24:443, 192.0.2.1:443, 10.0.0.0/8
+source = 192.0.2.9
 link = db:Database, cache
 dns = 192.0.2.1, 2001:db8::1
 dns-search = a.example b.example
@@ -59,6 +60,7 @@ address = dhcp
         { subnet: '192.0.2.0/24', port: 443 },
         { subnet: '10.0.0.0/8', port: null },
       ],
+      source: '192.0.2.9',
       link: [
         { container: 'db', alias: 'database' },
         { container: 'cache', alias: 'cache' },
@@ -100,6 +102,8 @@ describe('what is wrong is said with file, line, key, value and what is allowed'
     ['publish = 80:80, 80:90\n', true, 'host port 80/tcp is asked for twice'],
     ['publish-all = maybe\n', true, 'publish-all = maybe: allowed: true, false'],
     ['expose = 0\n', true, 'port 0: no port'],
+    ['source = 127.0.0.1\n', true, "source = 127.0.0.1: allowed: an IPv4 address of the host's, none of 127.0.0.0/8"],
+    ['source = eth0\n', true, "source = eth0: allowed: an IPv4 address of the host's"],
     ['link = web\n', true, 'link web: the container itself'],
     ['link = ../x:y\n', true, 'link = ../x:y: allowed: CONTAINER or CONTAINER:ALIAS'],
     ['link = a:b:c\n', true, 'allowed: CONTAINER or CONTAINER:ALIAS'],

@@ -30,6 +30,8 @@ export const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   defaultDevice: 'eth0',
   ipForward: '0',
   nft: null,
+  antispoof: { supported: true, noted: {} },
+  attached: [],
   others: null,
   firewalld: null,
   adminRules: null,

@@ -2,14 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { NethooksError } from '../../src/errors.ts';
 import { CLOSED, type NetworkConfig } from '../../src/model/config.ts';
 import type { HostFacts, LinkFact } from '../../src/model/facts.ts';
-import { elementsOf, type Policy } from '../../src/model/policy.ts';
+import { elementsAbout, elementsOf, type Policy } from '../../src/model/policy.ts';
 import { parseExpose, parsePortSpec } from '../../src/model/ports.ts';
 import { linkTo } from '../../src/plan/attachment/link.ts';
 import { exposedPorts, type PublishSpec, wantedPorts } from '../../src/plan/attachment/publish.ts';
+import { antispoofWarnings } from '../../src/plan/host/antispoof.ts';
 import { planFirewall, planFirewallDown } from '../../src/plan/host/firewall.ts';
 import { planIsolation } from '../../src/plan/host/isolation.ts';
 import { parseListing, TABLE } from '../../src/plan/host/nft-listing.ts';
-import { forgetConnections, parseTracked } from '../../src/system/connections.ts';
+import { forgetConnections, parseTracked, translatedTo } from '../../src/system/connections.ts';
 import type { Exec } from '../../src/system/exec.ts';
 
 const spec = (publish: string[], rest: Partial<PublishSpec> = {}): PublishSpec => ({
@@ -123,10 +124,36 @@ it('elementsOf: what nft prints; two aliases are one permission', () => {
     confined: [],
     egress: [],
     egress_ports: [],
+    sources: [],
     masqueraded: [],
     masqueraded6: [],
     local: [],
     local6: [],
+    ports: [],
+    port_macs: [],
+    senders: [],
+    apart: [],
+    taken_macs: [],
+    taken: [],
+  });
+  const sender = { port: 12, mac: '02:6e:0a:00:00:02', addresses: ['10.0.0.2', '10.0.0.9'] };
+  const sent = {
+    ports: ['12'],
+    port_macs: ['12 . 02:6e:0a:00:00:02'],
+    senders: ['12 . 02:6e:0a:00:00:02 . 10.0.0.2', '12 . 02:6e:0a:00:00:02 . 10.0.0.9'],
+  };
+  expect(elementsOf({ ...policy, senders: [{ ...sender, apart: false }] })).toMatchObject({
+    ...sent,
+    apart: [],
+    taken: [],
+  });
+  const apart = elementsOf({ ...policy, senders: [{ ...sender, apart: true }] });
+  expect(apart).toMatchObject({ ...sent, apart: ['12'], taken_macs: [sender.mac], taken: sender.addresses });
+  // With an address goes the port that sends with it.
+  expect(elementsAbout(['10.0.0.9'], apart)).toMatchObject({ ...sent, apart: ['12'], published: [] });
+  expect(elementsAbout(['10.0.0.7'], apart)).toEqual(elementsOf());
+  expect(elementsOf({ ...policy, source: { from: ['10.0.0.2'], to: '192.0.2.9' } })).toMatchObject({
+    sources: ['10.0.0.2 : 192.0.2.9'],
   });
   const to = [
     { subnet: '192.0.2.0/24', port: 443 },
@@ -156,6 +183,8 @@ const facts = (rest: Partial<HostFacts>) =>
   ({
     links: [],
     nft: null,
+    antispoof: { supported: true, noted: {} },
+    attached: [],
     bridgeNetfilter: true,
     policies: [],
     unsure: [],
@@ -210,6 +239,70 @@ describe('the table', () => {
   });
 });
 
+describe('antispoof', () => {
+  const checking = { ...network('br0', 0, false), antispoof: true };
+  const attached = (count: number): HostFacts['attached'] =>
+    Array.from({ length: count }, (_, index) => [
+      {
+        driver: 'none',
+        network: 'br0',
+        port: 10 + index,
+        mac: 'AA:00:00:00:00:01',
+        addresses: [`10.0.${index >> 8}.${index & 255}/16`],
+      },
+    ]) as unknown as HostFacts['attached'];
+  const noted = { supported: true, noted: { br0: 'apart' } } as const;
+
+  it('is a second table with the same rules for a thousand containers as for none; where nobody asks for it, it is not there', () => {
+    const rules = (text: string) => text.split('\n').filter((line) => line.startsWith('add rule bridge'));
+    const [none, full] = [script([checking], {}), script([checking], { attached: attached(1000) })];
+    expect(rules(none).length).toBeGreaterThan(10);
+    expect(rules(full)).toEqual(rules(none));
+    expect(full).toContain('1009 . aa:00:00:00:00:01 . 10.0.3.231');
+    expect(script([network('br0', 0, false)], { attached: attached(10) })).not.toContain('bridge nethooks');
+  });
+
+  it('is noted for hooks, and taken back with the network, but for a bridge that containers are still on', () => {
+    const steps = (networks: NetworkConfig[], more: Partial<HostFacts>) =>
+      planFirewall(networks, facts(more)).flatMap((step) => (step.kind === 'file' ? [[step.path, step.content]] : []));
+    const note = '/run/nethooks/antispoof/br0';
+    expect(steps([checking], {})).toEqual([[note, 'apart']]);
+    expect(steps([{ ...checking, icc: true }], {})).toEqual([[note, 'own']]);
+    expect(steps([network('br0', 0)], { antispoof: noted })).toEqual([[note, null]]);
+    const nft = 'table bridge nethooks {\n}\n';
+    expect(script([network('br0', 0)], { antispoof: noted, nft })).toContain('delete table bridge nethooks');
+    const down = (links: LinkFact[]) =>
+      planFirewallDown(facts({ nft, antispoof: noted, links, attached: attached(1) }));
+    expect(JSON.stringify(down([{ name: 'veth0', master: 'br0' } as LinkFact]))).toMatch(
+      /10 \. aa:00:00:00:00:01 \. 10\.0\.0\.0/,
+    );
+    expect(down([])).toMatchObject([
+      { script: expect.stringContaining('delete table bridge nethooks') },
+      { path: note },
+    ]);
+  });
+
+  it('is a warning where nft cannot do it, and nothing else', () => {
+    const unsupported = { antispoof: { supported: false, noted: {} } };
+    expect(script([checking], unsupported)).not.toContain('bridge nethooks');
+    expect(antispoofWarnings([checking], facts(unsupported))).toEqual([
+      expect.stringContaining('network br0: its containers can'),
+    ]);
+    expect(antispoofWarnings([network('br1', 1)], facts(unsupported))).toEqual([]);
+  });
+});
+
+it('source: one map for networks, one for containers, in front of masquerading', () => {
+  const text = script([{ ...network('br0', 0), source: '192.0.2.9' }], {
+    policies: [{ ...policy, source: { from: ['10.0.0.2'], to: '192.0.2.10' } }],
+  });
+  expect(text).toContain(`add element ${TABLE} network_sources { 10.0.0.0/24 : 192.0.2.9 }`);
+  expect(text).toContain(`add element ${TABLE} sources { 10.0.0.2 : 192.0.2.10 }`);
+  expect(text).toMatch(
+    /leave snat ip to ip saddr map @sources\n.*leave snat ip to ip saddr map @network_sources\n.*leave masquerade/,
+  );
+});
+
 describe('planIsolation', () => {
   it.each<[string, NetworkConfig, LinkFact[], boolean, unknown[]]>([
     ['nothing with icc', network('br0', 0), [bridge('br0', false)], true, []],
@@ -257,7 +350,7 @@ describe('planIsolation', () => {
 });
 
 describe('what goes down while containers run', () => {
-  const listing = '\tset isolated {\n\t\ttype ifname\n\t\telements = { "br0" }\n\t}\n';
+  const listing = 'table inet nethooks {\n\tset isolated {\n\t\ttype ifname\n\t\telements = { "br0" }\n\t}\n';
   const port = { name: 'veth0', master: 'br0' } as LinkFact;
   const down = (links: LinkFact[], rest: Partial<HostFacts> = {}) =>
     planFirewallDown(facts({ nft: listing, links, ...rest })).map((step) =>
@@ -314,4 +407,6 @@ icmp     1 29 src=192.0.2.1 dst=192.0.2.2 type=8 code=0 id=1 src=192.0.2.2 dst=1
     ['tcp', 8080, '10.0.0.2', 80],
     ['udp', 53, '10.0.0.2', 5353],
   ]);
+  const outward = 'src=10.0.0.3 dst=192.0.2.1 type=8 code=0 id=1 src=192.0.2.1 dst=192.0.2.9 type=0 code=0 id=1 mark=0';
+  expect(translatedTo(`${listing}icmp 1 29 ${outward}\nicmp 1 28 ${outward}\n`)).toEqual(['192.0.2.9']);
 });

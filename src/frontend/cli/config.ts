@@ -114,6 +114,8 @@ function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
     lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
     reserve: range(network.reserve),
     icc: String(network.icc),
+    antispoof: String(network.antispoof),
+    source: network.source ?? '',
     routed: String(network.routed),
     trusted: network.trusted.join(', '),
     reach: network.reach === '*' ? '*' : network.reach.join(', '),

@@ -40,7 +40,18 @@ const cells = ({ name, id, state, interfaces, ports, links }: AttachmentStatus):
 const kindOf = (id: string): string => id.split('/')[0] as string;
 const list = (words: string[]): string => words.join(',') || '-';
 
-function rows({ id, state, pid, netns, interfaces, names, ports, links, refused }: AttachmentStatus): string[][] {
+function rows({
+  id,
+  state,
+  pid,
+  netns,
+  interfaces,
+  names,
+  ports,
+  links,
+  source,
+  refused,
+}: AttachmentStatus): string[][] {
   return [
     ['id', id],
     ['state', pid === null ? state : `${state} (pid ${pid})`],
@@ -52,6 +63,7 @@ function rows({ id, state, pid, netns, interfaces, names, ports, links, refused 
     ...names.map((name) => ['name', name]),
     ...ports.map((one) => ['port', portLine(one)]),
     ...links.map(({ container, alias }) => ['link', `${container} as ${alias}`]),
+    ...(source === null ? [] : [['source', source]]),
     ...(refused === null ? [] : refused.reason.split('\n').map((line) => ['refused', `${refused.at}  ${line}`])),
   ];
 }

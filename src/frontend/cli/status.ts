@@ -43,13 +43,14 @@ export const headline = ({ name, address, bridge, domain }: NetworkStatus): stri
   `${name}  ${address}  ${bridge ? 'up' : 'down'}  domain ${domain}`;
 
 function printNetwork(network: NetworkStatus): void {
-  const { dnsmasq, uplinks, defaultDevice, masquerade, checksum, served, reserved } = network;
+  const { dnsmasq, uplinks, defaultDevice, masquerade, source, antispoof, checksum, served, reserved } = network;
   console.log(headline(network));
   row(
     'uplinks',
     uplinks[0] === '*' ? `any (default route: ${defaultDevice ?? 'none'})` : uplinks.join(' ') || 'none is up',
   );
-  row('masquerade', masquerade);
+  row('masquerade', source === null ? masquerade : `${masquerade}, source ${source}`);
+  if (antispoof !== 'not needed') row('antispoof', antispoof);
   row('checksum', checksum);
   row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
   row(

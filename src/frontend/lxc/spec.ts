@@ -83,7 +83,7 @@ export interface Running {
 /** @throws NethooksError for ports that are asked for twice */
 export function specOf({ containers }: Config, running: Running): AttachmentSpec {
   const { name, pid, configFile, words, options, members } = running;
-  const { publish, expose, publishAll, publishFrom = [], egress = [], link } = options;
+  const { publish, expose, publishAll, publishFrom = [], egress = [], source, link } = options;
   return {
     owner: { kind: 'lxc', name },
     life: { pid, started: startTime(pid) },
@@ -92,6 +92,7 @@ export function specOf({ containers }: Config, running: Running): AttachmentSpec
     publish: wantedPorts({ publish, expose, publishAll, publishAddress: containers.publishAddress }),
     publishFrom,
     egress,
+    source,
     publishPorts: containers.publishPorts,
     exposed: exposedPorts({ publish, expose }),
     links: link,

@@ -2,6 +2,7 @@
 
 import { NethooksError } from '../../errors.ts';
 import { bare, type Cidr, isV6 } from '../../model/address.ts';
+import { isOnBridge } from '../../model/antispoof.ts';
 import {
   type AttachmentRecord,
   attachmentId,
@@ -95,7 +96,10 @@ export function planLinks(
   const lines = (pick: (plan: LinkPlan) => string[]): string[] => plans.flatMap(pick);
   const before = lines((plan) => plan.before);
   const host = made ? [] : lines((plan) => plan.host);
-  const show = spec.publish.length > 0 && spec.owner.kind === 'lxc' ? [`link show dev ${placed[0]?.spec.ifname}`] : [];
+  // What LXC made tells which port of the bridge it is paired with.
+  const show = placed.flatMap((one) =>
+    one.spec.link.driver === 'none' && one.spec.network ? [`link show dev ${one.spec.ifname}`] : [],
+  );
   const ip = (commands: string[], undo: string[], more: object = {}): Step[] =>
     commands.length > 0 ? [{ kind: 'ip', commands, undo, ...more }] : [];
   return [
@@ -147,14 +151,8 @@ function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwardi
   ];
 }
 
-/** Everything beside the links: names, files, the record, rules. */
-export function planAttachment(
-  spec: AttachmentSpec,
-  taken: Taken,
-  facts: LinkFacts & FileFacts,
-  by: ProcessId,
-  setup: string,
-): AttachmentPlan {
+/** Everything beside the links and the firewall: names, files, the record. */
+export function planAttachment(spec: AttachmentSpec, taken: Taken, facts: FileFacts, by: ProcessId): AttachmentPlan {
   const interfaces = taken.placed.map((placed) => interfaceOf(spec, placed));
   const policy = policyOf(spec, taken, interfaces);
   const record = {
@@ -168,11 +166,21 @@ export function planAttachment(
       ...planNames(record, taken.granted, facts),
       ...(spec.hostFiles ?? []).map(({ path, text }) => fileStep(path, facts.files[path] ?? null, text)),
       ...files,
-      ...planPolicy(null, record.policy, facts, setup),
     ],
     record,
     warnings,
   };
+}
+
+/** The record with the ports that its interfaces turned out to have on bridges, by their names. */
+export function withPorts(record: AttachmentRecord, ports: ReadonlyMap<string, number>): AttachmentRecord {
+  const { policy } = record;
+  const interfaces = record.interfaces.map((one) => {
+    const port = isOnBridge(one) ? ports.get(one.ifname) : undefined;
+    return port === undefined ? one : { ...one, port };
+  });
+  const port = interfaces[0]?.port;
+  return { ...record, interfaces, policy: policy && port !== undefined ? { ...policy, port } : policy };
 }
 
 /** The record of the intent, before anything is known that has to be taken first. */
@@ -261,14 +269,27 @@ export function planNames(record: AttachmentRecord, granted: Taken['granted'], f
 const reloads = (networks: ReadonlySet<string>): Step[] =>
   [...networks].map((network) => ({ kind: 'reload-dnsmasq', network }));
 
-/** Who may use its ports, and what it may reach. */
-export const limitsOf = (
-  { publishFrom = [], egress = [] }: AttachmentSpec,
+/**
+ * Who may use its ports, what it may reach, and as whom.
+ * @throws NethooksError for an address to send from where nothing is translated
+ */
+export function limitsOf(
+  { publishFrom = [], egress = [], source = null, interfaces: specs }: AttachmentSpec,
   interfaces: readonly Interface[],
-): Pick<Policy, 'publishFrom' | 'egress'> => ({
-  ...(publishFrom.length > 0 ? { publishFrom } : {}),
-  ...(egress.length > 0 ? { egress: { from: interfaces.flatMap((one) => ipv4Of(one) ?? []), to: egress } } : {}),
-});
+): Pick<Policy, 'publishFrom' | 'egress' | 'source'> {
+  const from = interfaces.flatMap((one) => ipv4Of(one) ?? []);
+  const untranslated = specs.find(({ network }) => network && (!network.masquerade || network.internal))?.network;
+  if (source !== null && untranslated)
+    throw new NethooksError(
+      `source = ${source}: network ${untranslated.name} has ${untranslated.internal ? 'internal = true' : 'masquerade = false'}, ` +
+        'so nothing that its containers send is translated; allowed: one of the two',
+    );
+  return {
+    ...(publishFrom.length > 0 ? { publishFrom } : {}),
+    ...(egress.length > 0 ? { egress: { from, to: egress } } : {}),
+    ...(source === null ? {} : { source: { from, to: source } }),
+  };
+}
 
 /** What the kernel is to have for it; ports lead to the first interface. */
 function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, interfaces: Interface[]): Policy {
@@ -289,8 +310,8 @@ function policyOf(spec: AttachmentSpec, { placed, published, links }: Taken, int
 }
 
 /** @throws NethooksError when a bridge does not send what it passes on through the rules that keep containers apart */
-function requireFiltering({ isolated }: Policy, { bridges }: Pick<LinkFacts, 'bridges'>): void {
-  const open = isolated.find((network) => {
+export function requireFiltering(policy: Policy | null, { bridges }: Pick<LinkFacts, 'bridges'>): void {
+  const open = policy?.isolated.find((network) => {
     const filters = bridges[network]?.rules?.filtersBridged;
     return !filters?.ipv4 || !filters.ipv6;
   });
@@ -316,7 +337,7 @@ export function planPolicy(
   alone: readonly Cidr[] = [],
 ): Step[] {
   if (before === null && after === null) return [];
-  if (after) requireFiltering(after, facts);
+  requireFiltering(after, facts);
   const add = elementsOf(...(after ? [after] : []));
   const gone = subtractElements(elementsOf(...(before ? [before] : [])), add);
   // What is local to a subnet is so for all that are on it.

@@ -19,6 +19,8 @@ export interface AttachmentSpec {
   publishFrom?: Cidr[];
   /** What it may reach; none or undefined: everything. */
   egress?: Egress[];
+  /** The host's address that it sends from, outside; null or undefined: its network's. */
+  source?: string | null;
   /** Where host ports come from that nobody chose. */
   publishPorts: PortRange;
   /** What links to it open. */

@@ -1,21 +1,30 @@
-/** The nftables table: a fixed number of rules, whatever the number of networks, uplinks, containers, ports and links. */
+/** The nftables tables: a fixed number of rules, whatever the number of networks, uplinks, containers, ports and links. */
+import { sendersOf } from '../../model/antispoof.ts';
 import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts, LinkFact } from '../../model/facts.ts';
-import { elementsAbout, elementsOf, PolicySets } from '../../model/policy.ts';
+import { elementsAbout, elementsOf, isBridgeSet, NO_POLICY, PolicySets, type Sender } from '../../model/policy.ts';
 import type { Step } from '../../model/step.ts';
 import { ADMIN_CHAIN, adminChain, JUMPS, markOf } from './admin-rules.ts';
+import { BRIDGE_CHAINS, checkedNow, planNotes } from './antispoof.ts';
 import { guardedBridges, planIsolation } from './isolation.ts';
-import { change, parseListing, REMOVE_TABLE, TABLE } from './nft-listing.ts';
+import { BRIDGE_TABLE, change, hasTable, parseListing, removeTable, TABLE, tableOf } from './nft-listing.ts';
 import { planPublishing } from './publishing.ts';
 
 /** What follows from the configuration, and the sets and maps that containers' policies fill. */
 export interface Table {
   /** Name to type (nft(8), SETS and MAPS) and elements. */
   sets: Record<string, TableSet>;
-  /** Name to hook and rules, both in the words that nft itself prints. */
-  chains: Record<string, { hook: string; rules: string[] }>;
+  /** Name to hook (null: none, for rules that others go to) and rules, in the words that nft itself prints. */
+  chains: Record<string, Chain>;
   /** The text of the admin's own chain; null for none. */
   admin: string | null;
+}
+
+export interface Chain {
+  hook: string | null;
+  rules: string[];
+  /** In the table of the bridge family. */
+  bridge?: true;
 }
 
 interface TableSet {
@@ -50,8 +59,12 @@ const PUBLISH = [
  *   ip saddr . ip daddr @local return          what CNI's ipMasq leaves alone: its own subnet,
  *   ip daddr != 224.0.0.0/4 ip saddr @masqueraded masquerade      and multicast; the same for IPv6
  *   oifname @bridges return                    between our own networks nothing else is translated
- *   ip saddr @subnets masquerade               uplinks = *
- *   ip saddr . oifname @uplinks masquerade     uplinks = eth0, eth1
+ *   ip saddr @subnets goto leave               uplinks = *
+ *   ip saddr . oifname @uplinks goto leave     uplinks = eth0, eth1
+ * leave: with which address of the host
+ *   snat ip to ip saddr map @sources           source of a container
+ *   snat ip to ip saddr map @network_sources   source of its network
+ *   masquerade
  * input: what a confined container asks of the host is its DNS and DHCP.
  *   iifname != @bridges accept
  *   ct state established,related accept
@@ -70,7 +83,10 @@ const PUBLISH = [
  *   oifname @closed drop                       whoever has a route to a masqueraded network reaches nothing in it all the same
  *   iifname @bridges oifname @bridges drop     nor does one network of ours another
  *
+ * In the table of the bridge family, where a network has antispoof: antispoof.ts.
+ *
  * @param guarded bridges of no network any more, whose containers are still kept apart
+ * @param senders what ports of bridges may send; null where no network checks that
  */
 export function wantedTable(
   networks: NetworkConfig[],
@@ -78,6 +94,7 @@ export function wantedTable(
   policies: HostFacts['policies'] = [],
   guarded: string[] = [],
   admin: string | null = null,
+  senders: Sender[] | null = null,
 ): Table {
   const masqueraded = networks.filter((network) => network.masquerade && !network.internal);
   const pairs = masqueraded.flatMap((network) =>
@@ -85,7 +102,7 @@ export function wantedTable(
   );
   // What CNI masquerades on networks of its own is on none of ours.
   const known = policies.filter(({ network }) => network === null || networks.some(({ name }) => name === network));
-  const containers = elementsOf(...known);
+  const containers = elementsOf(...known, { ...NO_POLICY, senders: senders ?? [] });
   return {
     sets: {
       bridges: set(IFNAMES, quoted([...networks.map(({ name }) => name), ...guarded])),
@@ -103,16 +120,27 @@ export function wantedTable(
       internal: set(IFNAMES, quoted(networks.filter(({ internal }) => internal).map(({ name }) => name))),
       reach: set('type ifname . ifname;', reachable(networks)),
       ...Object.fromEntries(
-        Object.entries(PolicySets).map(([name, { kind, type }]) => {
-          const elements = containers[name as keyof typeof PolicySets];
-          return [name, { kind, type, elements }];
-        }),
+        Object.entries(PolicySets)
+          .filter(([name]) => senders !== null || !isBridgeSet(name))
+          .map(([name, { kind, type }]) => {
+            const elements = containers[name as keyof typeof PolicySets];
+            return [name, { kind, type, elements }];
+          }),
       ),
+      network_sources: {
+        kind: 'map',
+        type: 'type ipv4_addr : ipv4_addr; flags interval;',
+        elements: masqueraded.flatMap(({ subnet, source }) => (source === null ? [] : [`${subnet} : ${source}`])),
+      },
     },
     chains: {
       raw: {
         hook: 'type filter hook prerouting priority -300; policy accept;',
         rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop'],
+      },
+      leave: {
+        hook: null,
+        rules: ['snat ip to ip saddr map @sources', 'snat ip to ip saddr map @network_sources', 'masquerade'],
       },
       prerouting: { hook: 'type nat hook prerouting priority -100; policy accept;', rules: PUBLISH },
       output: { hook: 'type nat hook output priority -100; policy accept;', rules: PUBLISH },
@@ -126,8 +154,8 @@ export function wantedTable(
           'ip daddr != 224.0.0.0/4 ip saddr @masqueraded masquerade',
           'ip6 daddr != ff00::/8 ip6 saddr @masqueraded6 masquerade',
           'oifname @bridges return',
-          'ip saddr @subnets masquerade',
-          'ip saddr . oifname @uplinks masquerade',
+          'ip saddr @subnets goto leave',
+          'ip saddr . oifname @uplinks goto leave',
         ],
       },
       input: {
@@ -155,6 +183,7 @@ export function wantedTable(
           'iifname @bridges oifname @bridges drop',
         ],
       },
+      ...(senders === null ? {} : BRIDGE_CHAINS),
     },
     admin,
   };
@@ -189,18 +218,24 @@ const ruleForAllVersions = (rule: string): string => rule.replace('dnat ip to', 
 /** One transaction from what is there to what is wanted; nothing when they agree. */
 export function planFirewall(networks: NetworkConfig[], facts: HostFacts): Step[] {
   const guarded = guardedBridges(networks, facts);
-  const wanted = wantedTable(networks, facts.links, facts.policies, guarded, facts.adminRules?.text);
+  const checked = checkedNow(networks, facts);
+  const senders =
+    Object.keys(checked).length > 0 ? facts.attached.flatMap((interfaces) => sendersOf(interfaces, checked)) : null;
+  const wanted = wantedTable(networks, facts.links, facts.policies, guarded, facts.adminRules?.text, senders);
   const script = transaction(wanted, facts.nft, facts.unsure);
-  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft) }];
-  return [...nft, ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
+  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft, script) }];
+  return [...nft, ...planNotes(checked, facts), ...planIsolation(networks, facts), ...planPublishing(networks, facts)];
 }
 
 /** Removes the table; what keeps containers apart that still run stays until they are gone, and what CNI masquerades. */
 export function planFirewallDown(facts: HostFacts): Step[] {
   const masquerades = facts.policies.some(({ network }) => network === null);
-  if (masquerades || guardedBridges([], facts).length > 0) return planFirewall([], facts);
-  const nft: Step[] = facts.nft === null ? [] : [{ kind: 'nft', script: REMOVE_TABLE, undo: restore(facts.nft) }];
-  return [...nft, ...planIsolation([], facts), ...planPublishing([], facts)];
+  const stays = guardedBridges([], facts).length > 0 || Object.keys(checkedNow([], facts)).length > 0;
+  if (masquerades || stays) return planFirewall([], facts);
+  const ours = [TABLE, BRIDGE_TABLE].filter((table) => hasTable(facts.nft, table));
+  const script = ours.map(removeTable).join('');
+  const nft: Step[] = script === '' ? [] : [{ kind: 'nft', script, undo: restore(facts.nft, script) }];
+  return [...nft, ...planNotes({}, facts), ...planIsolation([], facts), ...planPublishing([], facts)];
 }
 
 /** What makes the table where there is none, for whoever needs it and finds it missing; without containers. */
@@ -213,11 +248,17 @@ export const tableScript = (networks: NetworkConfig[]): string => transaction(wa
 function transaction({ sets, chains, admin }: Table, listing: string | null, unsure: readonly string[] = []): string {
   const now = parseListing(listing ?? '');
   const pinned: Record<string, string[]> = elementsAbout(unsure, now.sets);
-  const lines: string[] = listing === null ? [`add table ${TABLE}`] : [];
+  const bridge = Object.keys(sets).some(isBridgeSet);
+  const missing = (table: string): boolean => !hasTable(listing, table);
+  const lines = [
+    ...(missing(TABLE) ? [`add table ${TABLE}`] : []),
+    ...(bridge && missing(BRIDGE_TABLE) ? [`add table ${BRIDGE_TABLE}`] : []),
+    ...(!bridge && !missing(BRIDGE_TABLE) ? [`delete table ${BRIDGE_TABLE}`] : []),
+  ];
   for (const [name, { kind, type, elements }] of Object.entries(sets)) {
     const present = new Set(now.sets[name]);
     const wanted = new Set([...elements, ...(pinned[name] ?? [])]);
-    if (!now.sets[name]) lines.push(`add ${kind} ${TABLE} ${name} { ${type} }`);
+    if (!now.sets[name]) lines.push(`add ${kind} ${tableOf(name)} ${name} { ${type} }`);
     // What nobody has a record of goes: records are read after the table, so none has come in between.
     lines.push(
       ...change(
@@ -236,14 +277,17 @@ function transaction({ sets, chains, admin }: Table, listing: string | null, uns
   }
   const adminNow = now.chains[ADMIN_CHAIN];
   if (admin !== null && adminNow?.[0] !== markOf(admin)) lines.push(...adminChain(admin));
-  for (const [name, { hook, rules }] of Object.entries(chains)) {
+  for (const [name, { hook, rules, bridge: onBridges }] of Object.entries(chains)) {
+    const chain = `chain ${onBridges ? BRIDGE_TABLE : TABLE} ${name}`;
     const present = now.chains[name];
     if (present?.join('\n') === rules.join('\n')) continue;
-    lines.push(present ? `flush chain ${TABLE} ${name}` : `add chain ${TABLE} ${name} { ${hook} }`);
-    lines.push(...rules.map((rule) => `add rule ${TABLE} ${name} ${ruleForAllVersions(rule)}`));
+    lines.push(present ? `flush ${chain}` : `add ${chain}${hook === null ? '' : ` { ${hook} }`}`);
+    lines.push(...rules.map((rule) => `${chain.replace('chain', 'add rule')} ${ruleForAllVersions(rule)}`));
   }
   if (admin === null && adminNow) lines.push(`delete chain ${TABLE} ${ADMIN_CHAIN}`);
   return lines.map((line) => `${line}\n`).join('');
 }
 
-const restore = (listing: string | null): string => (listing === null ? REMOVE_TABLE : `${REMOVE_TABLE}${listing}`);
+/** Puts back what was there, in place of what the script left. */
+const restore = (listing: string | null, script: string): string =>
+  `${removeTable(TABLE)}${script.includes(BRIDGE_TABLE) ? removeTable(BRIDGE_TABLE) : ''}${listing ?? ''}`;

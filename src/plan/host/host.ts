@@ -1,10 +1,12 @@
 /** From what is wanted and what is there to the steps in between: the one plan that `up`, `down` and the ifupdown hooks apply. */
 import sysctlTemplate from '../../../templates/sysctl.conf.mustache' with { type: 'text' };
+import { bare } from '../../model/address.ts';
 import type { HostConfig, NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import type { HostRecord } from '../../model/host-record.ts';
 import { HOOK_LIMITS, SYSCTL_FILE } from '../../model/paths.ts';
 import type { Plan, Step } from '../../model/step.ts';
+import { antispoofWarnings } from './antispoof.ts';
 import { ALIAS, cidrOf, planBridge, planBridgesDown } from './bridge.ts';
 import { planDnsmasq, planDnsmasqDown } from './dnsmasq.ts';
 import { foreignDrops } from './filters/foreign.ts';
@@ -52,6 +54,7 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     only(planDnsmasq(networks, facts)),
     only(planHookLimits(spec.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
+    { steps: [], warnings: [...antispoofWarnings(networks, facts), ...sourceWarnings(networks, facts)], refusals: [] },
     { steps: [], warnings: [], refusals: none ? [] : [facts.adminRules?.fault ?? []].flat() },
     only(firewalld),
     none ? only(planRulesDown(facts, record)) : { ...planRules(networks, facts, bringsRules(firewalld)), refusals: [] },
@@ -130,6 +133,20 @@ function planHookLimits({ hooksAtOnce, hookTimeout }: HostConfig, none: boolean,
   const slots = hooksAtOnce === 'auto' ? Math.max(2, 2 * facts.processors) : hooksAtOnce;
   const content = none ? null : `${slots} ${hookTimeout}\n`;
   return before === content ? [] : [{ kind: 'file', path: HOOK_LIMITS, before, content }];
+}
+
+/** Addresses to send from that the host has not: answers come only if somebody leads them here, so nobody is refused. */
+function sourceWarnings(networks: NetworkConfig[], { policies, links }: HostFacts): string[] {
+  const own = new Set(links.flatMap(({ addresses }) => addresses.map(bare)));
+  const wanted = [
+    ...networks.map(({ name, source }) => ({ who: `network ${name}`, source })),
+    ...policies.map(({ address, source }) => ({ who: address, source: source?.to ?? null })),
+  ];
+  return wanted.flatMap(({ who, source }) =>
+    source === null || own.has(source)
+      ? []
+      : [`source = ${source} (${who}): no interface has this address; answers come only if somebody routes them here`],
+  );
 }
 
 const only = (steps: Step[]): Plan => ({ steps, warnings: [], refusals: [] });

@@ -1,10 +1,17 @@
-/** What nft prints about our table, as data to compare with. */
+/** What nft prints about our tables, as data to compare with. */
+import { isBridgeSet } from '../../model/policy.ts';
 
 /** Family and name. */
 export const TABLE = 'inet nethooks';
+/** Where what ports of bridges send is checked; only there where a network asks for it. Sets and chains have other names than in TABLE. */
+export const BRIDGE_TABLE = 'bridge nethooks';
+
+/** Whether a listing has a table. */
+export const hasTable = (listing: string | null, table: string): boolean =>
+  listing?.split('\n').includes(`table ${table} {`) ?? false;
 
 export interface Ruleset {
-  /** Our table as `nft list table` would print it; null when there is none. */
+  /** Our tables as `nft list table` would print them; null when there is none. */
   own: string | null;
   /** Interfaces in firewalld's zone for us; null where it does not run. */
   zoned: string[] | null;
@@ -18,7 +25,7 @@ export function parseRuleset(listing: string): Ruleset {
   let zoned: string[] | null = null;
   const dropping: string[] = [];
   for (const [text, table = ''] of listing.matchAll(/^table (\S+ \S+) \{\n.*?^\}\n/gms)) {
-    if (table === TABLE) own = text;
+    if (table === TABLE || table === BRIDGE_TABLE) own = (own ?? '') + text;
     else if (table === 'inet firewalld') zoned = [...text.matchAll(ZONED)].map(([, name]) => name as string);
     else if (JUDGES.test(text) && REFUSES.test(text)) dropping.push(table);
   }
@@ -31,7 +38,7 @@ const JUDGES = /^\t\ttype filter hook (input|forward) /m;
 /** What drops, or may lead to what does. */
 const REFUSES = /policy drop;|\b(drop|reject|jump|goto|queue)\b/;
 
-/** What `nft list table` printed: elements by set or map, rules by chain. Counters are left out. */
+/** What `nft list table` printed, of one table or of both: elements by set or map, rules by chain. Counters are left out. */
 export function parseListing(listing: string): { sets: Record<string, string[]>; chains: Record<string, string[]> } {
   const sets: Record<string, string[]> = {};
   const chains: Record<string, string[]> = {};
@@ -51,9 +58,12 @@ export function parseListing(listing: string): { sets: Record<string, string[]>;
 const ruleText = (line: string): string =>
   line.replace(/ counter packets \d+ bytes \d+/, '').replace('dnat ip addr . port to', 'dnat ip to');
 
-/** The line that adds or deletes elements of our table; none when there are none. */
+/** The line that adds or deletes elements of our tables; none when there are none. */
 export const change = (verb: 'add' | 'delete', set: string, elements: readonly string[]): string[] =>
-  elements.length > 0 ? [`${verb} element ${TABLE} ${set} { ${elements.join(', ')} }`] : [];
+  elements.length > 0 ? [`${verb} element ${tableOf(set)} ${set} { ${elements.join(', ')} }`] : [];
 
 /** `add` first, because deleting a table that is not there is an error (nft(8) got `destroy` only in 1.0.7). */
-export const REMOVE_TABLE = `add table ${TABLE}\ndelete table ${TABLE}\n`;
+export const removeTable = (table: string): string => `add table ${table}\ndelete table ${table}\n`;
+
+/** The table that a set or map is in. */
+export const tableOf = (set: string): string => (isBridgeSet(set) ? BRIDGE_TABLE : TABLE);
