@@ -108,5 +108,6 @@ export const containerSchemas = {
   link,
   dns: servers,
   ...nameKeys,
+  'net-admin': boolean,
   'resolv-conf': choice(['auto', 'force', 'none']),
 } satisfies Schemas<TopKey, ContainerOptions>;

@@ -41,6 +41,8 @@ export interface ContainerOptions extends NameDefaults {
   publishFrom: Cidr[];
   egress: Egress[];
   link: LinkOption[];
+  /** Whether it may change a network that is not its own. */
+  netAdmin: boolean;
   /** `auto`: written unless it is a symbolic link; `force`: then too; `none`: never. */
   resolvConf: 'auto' | 'force' | 'none';
 }
@@ -58,6 +60,7 @@ export const NO_OPTIONS: ContainerOptions = {
   publishFrom: [],
   egress: [],
   link: [],
+  netAdmin: false,
   dns: [],
   dnsSearch: [],
   dnsOption: [],

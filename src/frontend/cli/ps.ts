@@ -27,12 +27,12 @@ export async function inspect(name: string, { json }: OptionsOf<'inspect'>): Pro
 
 const TITLES = ['NAME', 'KIND', 'STATE', 'ADDRESS', 'NETWORK', 'PORTS', 'LINKS'];
 
-const cells = ({ name, id, state, interfaces, ports, links }: AttachmentStatus): string[] => [
+const cells = ({ name, id, state, interfaces, shares, ports, links }: AttachmentStatus): string[] => [
   name,
   kindOf(id),
   state,
   list(interfaces.flatMap((one) => one.addresses.map(bare))),
-  list([...new Set(interfaces.flatMap(({ network }) => network ?? []))]),
+  shares === null ? list([...new Set(interfaces.flatMap(({ network }) => network ?? []))]) : `container:${shares}`,
   list(ports.map((one) => portLine(one).replaceAll(' ', ''))),
   list(links.map(({ container, alias }) => (container === alias ? container : `${container}:${alias}`))),
 ];
@@ -40,7 +40,18 @@ const cells = ({ name, id, state, interfaces, ports, links }: AttachmentStatus):
 const kindOf = (id: string): string => id.split('/')[0] as string;
 const list = (words: string[]): string => words.join(',') || '-';
 
-function rows({ id, state, pid, netns, interfaces, names, ports, links, refused }: AttachmentStatus): string[][] {
+function rows({
+  id,
+  state,
+  pid,
+  netns,
+  interfaces,
+  shares,
+  names,
+  ports,
+  links,
+  refused,
+}: AttachmentStatus): string[][] {
   return [
     ['id', id],
     ['state', pid === null ? state : `${state} (pid ${pid})`],
@@ -49,6 +60,7 @@ function rows({ id, state, pid, netns, interfaces, names, ports, links, refused 
       'interface',
       [ifname, ...addresses, mac, network === null ? driver : `on ${network}`].filter((word) => word !== '').join('  '),
     ]),
+    ...(shares === null ? [] : [['network', `of container ${shares}`]]),
     ...names.map((name) => ['name', name]),
     ...ports.map((one) => ['port', portLine(one)]),
     ...links.map(({ container, alias }) => ['link', `${container} as ${alias}`]),

@@ -17,6 +17,7 @@ interface Hook {
 }
 
 const HOOKS: Record<string, Hook> = {
+  'pre-start': { load: () => import('../lxc/pre-start.ts'), refuses: true },
   'start-host': { load: () => import('../lxc/start-host.ts'), refuses: true },
   // Our shim is about to end a start-host that hangs (hooks/lxc/guard).
   'start-refused': { load: () => import('./refused.ts'), refuses: false },
