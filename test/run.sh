@@ -41,7 +41,7 @@ check() { # WHAT COMMAND…: a failure counts, and the rest goes on
 needed='ip:iproute2 nft:nftables iptables:iptables dnsmasq:dnsmasq-base sysctl:procps setpriv:util-linux
   lxc-start:lxc busybox:busybox-static ping:iputils-ping dhclient:isc-dhcp-client dhcpcd:dhcpcd-base
   conntrack:conntrack rsync:rsync tcpdump:tcpdump /usr/lib/cni/host-local:containernetworking-plugins podman:podman
-  runc:runc conmon:conmon mmdebstrap:mmdebstrap strace:strace
+  runc:runc conmon:conmon newuidmap:uidmap mmdebstrap:mmdebstrap strace:strace
   shellcheck:shellcheck node:nodejs npm:npm'
 
 install_packages() {

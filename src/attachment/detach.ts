@@ -47,7 +47,7 @@ export interface DetachOptions {
  * @throws the first failure, when all has been tried; the record says then what is left
  */
 export async function detach(how: Applying, record: AttachmentRecord, options: DetachOptions = {}): Promise<void> {
-  const { owner, interfaces: known, policy, links } = record;
+  const { owner, interfaces: known, policy, links, shares = [] } = record;
   const { forGood = owner.kind !== 'lxc', giveElsewhere } = options;
   const id = attachmentId(owner);
   awaitOrphans(record);
@@ -62,7 +62,10 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
     }
   };
   if (owner.kind === 'lxc')
-    forgetParent(owner.name, record.rebuilt ? {} : { children: links.map(({ container }) => container) });
+    forgetParent(
+      owner.name,
+      record.rebuilt ? {} : { children: links.map(({ container }) => container).concat(shares) },
+    );
   if (giveElsewhere?.beforeLink) await attempt(giveElsewhere.give);
   if (record.shim) removeShim(how.exec, record.shim, id);
   const masquerade = giveMarks({ ...record, interfaces });

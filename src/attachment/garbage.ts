@@ -128,7 +128,10 @@ export function readOwners(): Owners {
     isStaleEntry: (entry) => isNot(entry.holder, (owner) => owns(owner, entry)),
     isStaleFile: (path) => !isOwnedFile(path, live),
     isStaleLink: ({ parent, child }) =>
-      isNot(`lxc/${parent}`, (owner) => owner.links.some(({ container }) => container === child)),
+      isNot(
+        `lxc/${parent}`,
+        (owner) => owner.shares === child || owner.links.some(({ container }) => container === child),
+      ),
   };
 }
 

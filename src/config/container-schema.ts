@@ -109,5 +109,6 @@ export const containerSchemas = {
   link,
   dns: servers,
   ...nameKeys,
+  'net-admin': boolean,
   'resolv-conf': choice(['auto', 'force', 'none']),
 } satisfies Schemas<TopKey, ContainerOptions>;

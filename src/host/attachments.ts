@@ -25,6 +25,8 @@ export interface AttachmentStatus {
   /** Of one that is not LXC's: the path of its network namespace. */
   netns: string | null;
   interfaces: Interface[];
+  /** The container whose network it is on; null for one of its own. */
+  shares: string | null;
   /** Names that answer now, with their domain. */
   names: string[];
   ports: Published[];
@@ -70,6 +72,7 @@ function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusa
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
     interfaces,
+    shares: record.shares ?? null,
     names: state === 'gone' ? [] : answeringNames(record),
     ports: policy?.publish ?? [],
     links,
@@ -93,6 +96,7 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
     pid: null,
     netns: null,
     interfaces: kept.interfaces,
+    shares: null,
     names: [],
     ports: [],
     links: [],

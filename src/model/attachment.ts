@@ -135,6 +135,8 @@ export interface AttachmentRecord {
   shim?: { link: string /** Without prefix length. */; addresses: string[] };
   /** The id of the attachment at the other end of a pair between two containers: one goes with the other. */
   peer?: string;
+  /** An LXC container on the network of another one, by its name: it has no interface of its own. */
+  shares?: string;
   /** Files of ours outside the container that go with it. */
   files?: string[];
   /** Its file was unreadable: this is what could be found out. */

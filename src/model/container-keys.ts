@@ -116,6 +116,12 @@ export const CONTAINER_KEYS = {
     spellings: ['--add-host'],
     bestEffort: true,
   },
+  'net-admin': {
+    kind: 'switch',
+    value: 'yes',
+    help: "keep CAP_NET_ADMIN on the host's network, or another container's",
+    spellings: [],
+  },
   'resolv-conf': {
     kind: 'value',
     value: 'how',

@@ -43,6 +43,8 @@ export interface ContainerOptions extends NameDefaults {
   /** The host's address that it sends from, outside; null: its network's. */
   source: string | null;
   link: LinkOption[];
+  /** Whether it may change a network that is not its own. */
+  netAdmin: boolean;
   /** `auto`: written unless it is a symbolic link; `force`: then too; `none`: never. */
   resolvConf: 'auto' | 'force' | 'none';
 }
@@ -61,6 +63,7 @@ export const NO_OPTIONS: ContainerOptions = {
   egress: [],
   source: null,
   link: [],
+  netAdmin: false,
   dns: [],
   dnsSearch: [],
   dnsOption: [],

@@ -1,6 +1,6 @@
 /**
  * Who links to whom: `/run/nethooks/links/CHILD/PARENT`, an alias per line, while the parent runs. So a child that starts finds its
- * parents without reading every container's record.
+ * parents without reading every container's record. An empty file is of a container on the child's network, whose files say the same.
  */
 
 import { rmdirSync } from 'node:fs';
@@ -17,7 +17,16 @@ export function watchChild(child: string, parent: string, alias: string, directo
   ensureText(path, `${[...aliases].join('\n')}\n`);
 }
 
-/** The running containers that link to `child`, with the aliases they have for it. */
+/** Notes that `sharer` is on the network of `container`. */
+export function watchShared(container: string, sharer: string): void {
+  ensureText(join(LINKS, container, sharer), '');
+}
+
+/** The running containers on the network of `container`. */
+export const sharersOf = (container: string): string[] =>
+  parentsOf(container).flatMap(({ parent, aliases }) => (aliases.length === 0 ? [parent] : []));
+
+/** The running containers that link to `child`, or are on its network, with the aliases they have for it. */
 export function parentsOf(child: string, directory = LINKS): { parent: string; aliases: string[] }[] {
   return filesIn(join(directory, child)).map((parent) => ({
     parent,

@@ -51,6 +51,7 @@ export const attachmentShape: Shape = fields({
   ipam: optional(orNull(fields({ type: text, text, path: words, args: text }))),
   shim: optional(fields({ link: text, addresses: words })),
   peer: optional(text),
+  shares: optional(text),
   files: optional(words),
 });
 

@@ -1,5 +1,12 @@
 /** Whether a process that a record names is still that process: pids are given out again. */
+import { statSync } from 'node:fs';
 import { readText } from './files.ts';
+
+/**
+ * Whether this is root whose files ours are. It is not for an ordinary user's container: some of its hooks run as that user, others (clone)
+ * as the root of a user namespace, to whom the host's files are nobody's.
+ */
+export const isRoot = (): boolean => process.getuid?.() === 0 && statSync('/run').uid === 0;
 
 /** When the process started, in clock ticks since boot (proc(5), stat field 22); null when there is no such process. */
 export const startTime = (pid: number): string | null => statFields(pid)?.[18] ?? null;

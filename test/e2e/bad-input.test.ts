@@ -63,7 +63,7 @@ describeLab('bad input', () => {
       [['frobnicate'], /unknown command 'frobnicate'/],
       [['up', '--frobnicate'], /unknown option '--frobnicate'/],
       [['down', 'br7'], /no network br7 is up; up: br0/],
-      [['hook', 'frobnicate'], /hook frobnicate: unknown; allowed: start-host, /],
+      [['hook', 'frobnicate'], /hook frobnicate: unknown; allowed: pre-start, start-host, /],
     ])('%j is a matter of usage', async (words, message) => {
       await refused(words, message, 2);
     });

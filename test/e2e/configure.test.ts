@@ -161,7 +161,7 @@ describeLab('nethooks configure', () => {
     await start('web');
     expect(await inside('db', ['ip', '-4', '-o', 'address', 'show', 'eth0'])).toBe(before);
     expect(await resolved('db.lxc')).toBe(address);
-    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\noptions rotate\n');
     await stop('web');
     await writeFile(host, '/var/lib/lxc/web/config', text);
   });
@@ -186,7 +186,7 @@ describeLab('nethooks configure', () => {
     const namespace = async (name: string) =>
       read(`/dev/null`).then(async () => must(host, ['readlink', `/proc/${await pid(name)}/ns/net`]));
     expect(await namespace('web')).toBe(await namespace('db'));
-    expect(await file('web', '/etc/resolv.conf')).toBe('search lxc\nnameserver 10.0.0.1\n');
+    expect(await file('web', '/etc/resolv.conf')).toBe(await file('db', '/etc/resolv.conf'));
     await stop('web');
 
     await configure('web', '--net', 'bridge:br1');

@@ -285,7 +285,7 @@ ip netns add tool; nethooks attach netns:/run/netns/tool -p 8081:81`,
     await start('alone');
     expect(await resolved('alone.lxc')).toBe('');
     await sh(host, 'lxc-stop -k -n alone; lxc-destroy -n alone');
-    await createContainer(host, 'shared', `${STILL}\nlxc.net =\nlxc.net.0.type = none`);
+    await createContainer(host, 'shared', `${STILL}\nlxc.net =\nlxc.net.0.type = none\nlxc.cap.drop = net_admin`);
     const addresses = await sh(host, 'ip -4 -o address');
     await start('shared');
     expect(await must(host, ['ip', 'route'])).not.toContain('nhid');

@@ -183,7 +183,9 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
         './etc/network/if-up.d/nethooks',
-        ...['clone', 'destroy', 'guard', 'post-stop', 'start-host'].map((hook) => `./usr/lib/nethooks/lxc/${hook}`),
+        ...['clone', 'destroy', 'guard', 'post-stop', 'pre-start', 'start-host'].map(
+          (hook) => `./usr/lib/nethooks/lxc/${hook}`,
+        ),
         './usr/lib/nethooks/nethooks',
         ...['nethooks-dnsmasq@.service', 'nethooks-rules.service', 'nethooks.service'].map(
           (unit) => `./usr/lib/systemd/system/${unit}`,

@@ -8,6 +8,7 @@ import {
   originalOf,
   overridingLine,
   parseMode,
+  regainingLine,
   shares,
 } from '../../src/frontend/lxc/adopt.ts';
 import { setKey } from '../../src/plan/ini-edit.ts';
@@ -26,6 +27,7 @@ const spec = (mode: Mode | null = null, more: Partial<AdoptSpec> = {}): AdoptSpe
   nics: {},
   hooks: HOOKS,
   include: null,
+  netAdmin: false,
   ...more,
 });
 const bridge = (network: string | null = null): Mode => ({ kind: 'bridge', network });
@@ -75,13 +77,18 @@ describe('an LXC configuration', () => {
       "the host's",
       veth('lxc.net.0.link = br0', ...OURS),
       spec({ kind: 'host' }),
-      ['lxc.net =', 'lxc.net.0.type = none'],
+      ['lxc.net =', 'lxc.net.0.type = none', 'lxc.cap.drop = net_admin'],
     ],
     [
       "another container's",
       veth(...OURS),
       spec({ kind: 'container', name: 'db' }),
-      ['lxc.net =', 'lxc.namespace.share.net = db'],
+      [
+        'lxc.net =',
+        'lxc.namespace.share.net = db',
+        'lxc.cap.drop = net_admin',
+        `lxc.hook.pre-start = ${HOOKS}/pre-start`,
+      ],
     ],
     [
       'no longer shared',
@@ -219,6 +226,44 @@ describe('an LXC configuration', () => {
       ['-p', '80:80', '--hostname', 'a b', "--dns='192.0.2.1'"].map((word) => word.replaceAll("'", '')),
     );
     expect(hookWords('lxc.hook.start-host = /other -p 80\n', () => null)).toBeNull();
+  });
+});
+
+describe("CAP_NET_ADMIN on the host's network", () => {
+  const host = ['lxc.net =', 'lxc.net.0.type = none'];
+
+  it.each([
+    ['is dropped', 'lxc.cap.drop = sys_time mac_admin', ['lxc.cap.drop = net_admin']],
+    ['is dropped already', 'lxc.cap.drop = sys_time net_admin', []],
+    ['is dropped by number', 'lxc.cap.drop = 12', []],
+    [
+      'is dropped again',
+      'lxc.cap.drop = net_admin\nlxc.cap.drop =\nlxc.cap.drop = sys_time',
+      ['lxc.cap.drop = net_admin'],
+    ],
+    [
+      'is not kept',
+      'lxc.cap.keep = chown net_admin\nlxc.cap.keep = kill',
+      ['lxc.cap.keep =', 'lxc.cap.keep = chown kill'],
+    ],
+    ['is not kept, nor is another', 'lxc.cap.keep = net_admin', ['lxc.cap.keep =', 'lxc.cap.keep = none']],
+    ['was not kept', 'lxc.cap.keep = net_admin none chown', []],
+    ['means nothing in a user namespace', 'lxc.idmap = u 0 100000 65536', []],
+  ])('%s', (_what, text, expected) => {
+    expect(lines(veth(text, ...OURS), spec({ kind: 'host' }))).toEqual([...host, ...expected]);
+  });
+
+  it('stays where the container is to have it, or has a network of its own', () => {
+    expect(lines(veth(...OURS), spec({ kind: 'host' }, { netAdmin: true }))).toEqual(host);
+    expect(lines(veth(...OURS), spec({ kind: 'none' }))).toEqual(['lxc.net =', 'lxc.net.0.type = empty']);
+  });
+
+  it.each([
+    ['lxc.cap.drop =', { fromEnd: 1, text: 'lxc.cap.drop =' }],
+    ['lxc.cap.drop = sys_time', null],
+  ])('behind our block: %s', (line, expected) => {
+    const text = adopted(veth(...OURS), spec({ kind: 'host' }), () => null);
+    expect(regainingLine(`${text}${line}\n`, () => null)).toEqual(expected);
   });
 });
 

@@ -37,6 +37,7 @@ dns-option[] = ndots:2
 extra-host[] = one.example:192.0.2.9
 extra-host[] = six=[2001:db8::9]
 extra-host[] = me:host-gateway
+net-admin = yes
 resolv-conf = force
 [net.1]
 network = br1
@@ -55,6 +56,7 @@ address = dhcp
       ],
       expose: [90, 91, 92].map((port) => ({ protocol: 'tcp', port })),
       publishAll: true,
+      netAdmin: true,
       publishFrom: ['192.0.2.0/24', '198.51.100.1/32'],
       egress: [
         { subnet: '192.0.2.0/24', port: 443 },

@@ -76,13 +76,13 @@ describe('resolv.conf', () => {
 
 describe('/etc/hosts', () => {
   const lines = (wanted: Partial<Parameters<typeof hostsLines>[0]>) =>
-    hostsLines({ hostname: null, address: '10.0.0.5', gateway: '10.0.0.1', extraHost: [], links: [], ...wanted });
+    hostsLines({ hostnames: [], address: '10.0.0.5', gateway: '10.0.0.1', extraHost: [], links: [], ...wanted });
 
   it.each([
     ['nothing asked for', lines({}), []],
-    ['a hostname', lines({ hostname: 'shop' }), ['10.0.0.5 shop']],
-    ['a full one', lines({ hostname: 'shop.example' }), ['10.0.0.5 shop.example shop']],
-    ['without a network', lines({ hostname: 'shop', address: null }), ['127.0.1.1 shop']],
+    ['a hostname', lines({ hostnames: ['shop'] }), ['10.0.0.5 shop']],
+    ['a full one', lines({ hostnames: ['shop.example'] }), ['10.0.0.5 shop.example shop']],
+    ['without a network', lines({ hostnames: ['shop'], address: null }), ['127.0.1.1 shop']],
     [
       'further hosts',
       lines({

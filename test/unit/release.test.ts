@@ -26,6 +26,7 @@ const adoptedFrom = (text: string): string =>
       networks: [{ name: 'br0', subnet: '10.0.0.0/24' }],
       nics: {},
       hooks: HOOKS,
+      netAdmin: false,
       include: '/var/lib/nethooks/env/web.conf',
     },
     () => null,

@@ -26,7 +26,8 @@ import { type Configured, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, containersOf, knownContainers, type LxcContainer } from '../lxc/containers.ts';
 import { remainingOf } from '../lxc/give-back.ts';
 import { refreshParents } from '../lxc/links.ts';
-import { checkNeighbours } from '../lxc/neighbours.ts';
+import { checkNeighbours, checkSharing } from '../lxc/neighbours.ts';
+import { refreshShared } from '../lxc/shared.ts';
 import { specOf } from '../lxc/spec.ts';
 import { sweepOnce } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
@@ -108,9 +109,7 @@ async function prepare(
   const mode: Mode | null = net === undefined ? null : parseMode(net, networks);
   const release = options.remove && options.all ? remainingOf(await readLinks(how.exec), networks) : null;
   return async ({ name, configFile }) => {
-    if (mode?.kind === 'container') configFileOf(lxcPath(), mode.name);
-    if (mode?.kind === 'container' && mode.name === name)
-      throw new NethooksError(`--net container:${name}: the container itself`, EXIT.usage);
+    if (mode?.kind === 'container') checkSharing(lxcPath(), name, mode.name);
     const { nic, remove = false } = options;
     const spec = { name, configFile, mode, words, nic, without, unpublish, remove, release };
     const planned = planConfigure(config, hooks, spec);
@@ -124,13 +123,13 @@ async function carryOut(
   how: Applying,
   config: Config,
   { name, configFile, remove }: { name: string; configFile: string; remove: boolean },
-  { steps, options, members, released, notes }: Configured,
+  { steps, options, members, shares, released, notes }: Configured,
   dryRun: boolean,
 ): Promise<Outcome> {
   const warnings = [...notes];
   const record = readContainer(name);
   const running = record !== null && isAlive(record) ? record : null;
-  const later = running === null ? [] : released ? atNext('its network') : atNextStart(running, { members });
+  const later = running === null ? [] : released ? atNext('its network') : atNextStart(running, { members, shares });
   warnings.push(...later);
   const outcome: Outcome = {
     container: name,
@@ -146,6 +145,11 @@ async function carryOut(
   if (running?.life == null || !('pid' in running.life)) return outcome;
   const { life, words = [] } = running;
   try {
+    if (running.shares !== undefined) {
+      await refreshShared(telling, config, running);
+      await refreshParents(telling, config, name);
+      return outcome;
+    }
     const spec = specOf(config, {
       name,
       pid: life.pid,
@@ -185,8 +189,10 @@ const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) 
 const atNext = (what: string): string[] => [`${what} takes effect at its next start`];
 
 /** What a running container keeps until it is started anew. */
-function atNextStart({ interfaces }: AttachmentRecord, { members }: Pick<Configured, 'members'>): string[] {
+function atNextStart(record: AttachmentRecord, { members, shares }: Pick<Configured, 'members' | 'shares'>): string[] {
+  const { interfaces } = record;
   const moved =
+    shares !== (record.shares ?? null) ||
     members.length !== interfaces.length ||
     members.some(({ network }, index) => network.name !== interfaces[index]?.network);
   if (moved) return atNext('its network');

@@ -27,12 +27,12 @@ export async function inspect(name: string, { json }: OptionsOf<'inspect'>): Pro
 
 const TITLES = ['NAME', 'KIND', 'STATE', 'ADDRESS', 'NETWORK', 'PORTS', 'LINKS'];
 
-const cells = ({ name, id, state, interfaces, ports, links }: AttachmentStatus): string[] => [
+const cells = ({ name, id, state, interfaces, shares, ports, links }: AttachmentStatus): string[] => [
   name,
   kindOf(id),
   state,
   list(interfaces.flatMap((one) => one.addresses.map(bare))),
-  list([...new Set(interfaces.flatMap(({ network }) => network ?? []))]),
+  shares === null ? list([...new Set(interfaces.flatMap(({ network }) => network ?? []))]) : `container:${shares}`,
   list(ports.map((one) => portLine(one).replaceAll(' ', ''))),
   list(links.map(({ container, alias }) => (container === alias ? container : `${container}:${alias}`))),
 ];
@@ -46,6 +46,7 @@ function rows({
   pid,
   netns,
   interfaces,
+  shares,
   names,
   ports,
   links,
@@ -60,6 +61,7 @@ function rows({
       'interface',
       [ifname, ...addresses, mac, network === null ? driver : `on ${network}`].filter((word) => word !== '').join('  '),
     ]),
+    ...(shares === null ? [] : [['network', `of container ${shares}`]]),
     ...names.map((name) => ['name', name]),
     ...ports.map((one) => ['port', portLine(one)]),
     ...links.map(({ container, alias }) => ['link', `${container} as ${alias}`]),

@@ -6,7 +6,14 @@
 import { dirname } from 'node:path';
 import { NethooksError } from '../../errors.ts';
 import { contains } from '../../model/address.ts';
-import { lastValue, listedValues, parseLxcConfig, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
+import {
+  type LxcSetting,
+  lastValue,
+  listedValues,
+  parseLxcConfig,
+  type ReadInclude,
+  readLxcConfig,
+} from '../../model/lxc-config.ts';
 import { isSafeName } from '../../model/names.ts';
 import { linkEnvironmentPath } from '../../model/paths.ts';
 import { withBlock, withoutBlock } from '../../plan/marked-block.ts';
@@ -33,6 +40,8 @@ export interface AdoptSpec {
   hooks: string;
   /** A file that it is to include; null for none. */
   include: string | null;
+  /** Whether it keeps CAP_NET_ADMIN on a network that is not its own. */
+  netAdmin: boolean;
 }
 
 /** Reads `bridge[:NETWORK]`, `none`, `host`, `container:NAME`, or a network's name alone. */
@@ -63,7 +72,11 @@ export function originalOf(text: string, backup: string | null): string {
 export function adopted(original: string, spec: AdoptSpec, read: ReadInclude): string {
   if (parseLxcConfig(original).some(({ key }) => key.startsWith('lxc.network.')))
     throw new NethooksError('it is written for LXC before 2.1; `lxc-update-config -c FILE` brings it up to date first');
-  const lines = [...netLines(original, spec, read), ...hookLines(original, spec, read)];
+  const lines = [
+    ...netLines(original, spec, read),
+    ...capabilityLines(original, spec, read),
+    ...hookLines(original, spec, read),
+  ];
   if (spec.include !== null) lines.push(`lxc.include = ${spec.include}`);
   return lines.length === 0 ? original : withBlock(original, [...(blockOf(original) ?? []), ...lines]);
 }
@@ -71,13 +84,8 @@ export function adopted(original: string, spec: AdoptSpec, read: ReadInclude): s
 /**
  * The first line behind our block that puts an interface elsewhere than what we added to the block says; null when there is none. A
  * line behind what lxc-create copied from default.conf is somebody's wish, as long as `configure` was asked for nothing else.
- * @returns the line, and how many stand behind it
  */
-export function overridingLine(
-  text: string,
-  original: string,
-  read: ReadInclude,
-): { fromEnd: number; text: string } | null {
+export function overridingLine(text: string, original: string, read: ReadInclude): PlacedLine | null {
   const added = (blockOf(text) ?? []).slice(blockOf(original)?.length ?? 0);
   if (!added.some((line) => /^lxc\.(net\b|namespace\.share)/.test(line))) return null;
   const lines = text.split('\n');
@@ -94,8 +102,31 @@ export function overridingLine(
   };
   const ours = after(end + 1);
   if (after(lines.length) === ours) return null;
-  const index = lines.findIndex((_, place) => place > end && after(place + 1) !== ours);
+  return lineBehind(lines, end, (count) => after(count) !== ours);
+}
+
+/** A line of a file. */
+export interface PlacedLine {
+  /** How many lines stand behind it. */
+  fromEnd: number;
+  text: string;
+}
+
+/** The first line behind `end` with which something holds of the text. */
+function lineBehind(lines: readonly string[], end: number, holds: (count: number) => boolean): PlacedLine {
+  const index = lines.findIndex((_, place) => place > end && holds(place + 1));
   return { fromEnd: lines.length - 1 - index, text: (lines[index] ?? '').trim() };
+}
+
+/**
+ * The line behind our block that gives CAP_NET_ADMIN back, which the block takes; null when there is none, or the block does not take it.
+ */
+export function regainingLine(text: string, read: ReadInclude): PlacedLine | null {
+  if (!(blockOf(text) ?? []).some((line) => line.startsWith('lxc.cap.'))) return null;
+  const lines = text.split('\n');
+  const end = lines.findIndex((line) => line.trimEnd() === '# nethooks end');
+  const holds = (count: number): boolean => hasNetAdmin(readLxcConfig(lines.slice(0, count).join('\n'), read));
+  return holds(lines.length) ? lineBehind(lines, end, holds) : null;
 }
 
 /** The mode that our additions put a container in; null when they leave it as it was. */
@@ -164,11 +195,39 @@ function netLines(text: string, { mode, fallback, networks, nics: further }: Ado
   return [...unshare, ...lines];
 }
 
+const NET_ADMIN = ['net_admin', '12'];
+const isNetAdmin = (capability: string): boolean => NET_ADMIN.includes(capability);
+/** The capabilities that lines of a key name; `none` takes back what stands before it. */
+function capabilities(settings: readonly LxcSetting[], key: string): string[] {
+  const words = listedValues(settings, key).flatMap((value) => value.split(/\s+/).filter(Boolean));
+  return words.slice(words.lastIndexOf('none') + 1);
+}
+
+/** Whether it may change the network that it is on, also where that is the host's: not from a user namespace of its own. */
+function hasNetAdmin(settings: readonly LxcSetting[]): boolean {
+  if (listedValues(settings, 'lxc.idmap').length > 0) return false;
+  if (listedValues(settings, 'lxc.cap.keep').length > 0) return capabilities(settings, 'lxc.cap.keep').some(isNetAdmin);
+  return !capabilities(settings, 'lxc.cap.drop').some(isNetAdmin);
+}
+
+/**
+ * On a network that is not its own a container does without CAP_NET_ADMIN, as Docker's do: its DHCP client would take the host's addresses
+ * away. LXC takes either a list of what is dropped or one of what is kept.
+ */
+function capabilityLines(text: string, { mode, netAdmin }: AdoptSpec, read: ReadInclude): string[] {
+  const settings = readLxcConfig(text, read);
+  if (netAdmin || (mode?.kind !== 'host' && mode?.kind !== 'container') || !hasNetAdmin(settings)) return [];
+  if (listedValues(settings, 'lxc.cap.keep').length === 0) return ['lxc.cap.drop = net_admin'];
+  const rest = capabilities(settings, 'lxc.cap.keep').filter((capability) => !isNetAdmin(capability));
+  return ['lxc.cap.keep =', `lxc.cap.keep = ${rest.join(' ') || 'none'}`];
+}
+
 /** Each hook of ours that is missing. Ours run in both versions; a container with other hooks keeps the version they are for. */
-function hookLines(text: string, { hooks }: AdoptSpec, read: ReadInclude): string[] {
+function hookLines(text: string, { hooks, mode }: AdoptSpec, read: ReadInclude): string[] {
   const settings = readLxcConfig(text, read);
   const present = new Set(settings.map(({ key }) => key).filter((key) => key.startsWith('lxc.hook.')));
-  const missing = HOOKS.filter((hook) => !listedValues(settings, `lxc.hook.${hook}`).some((one) => isOurs(one, hook)));
+  const wanted = mode?.kind === 'container' ? (['pre-start', ...HOOKS] as const) : HOOKS;
+  const missing = wanted.filter((hook) => !listedValues(settings, `lxc.hook.${hook}`).some((one) => isOurs(one, hook)));
   const version = [...present].every((key) => listedValues(settings, key).length === 0) ? ['lxc.hook.version = 1'] : [];
   return [...version, ...missing.map((hook) => `lxc.hook.${hook} = ${hooks}/${hook}`)];
 }

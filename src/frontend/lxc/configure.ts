@@ -16,7 +16,17 @@ import type { Step } from '../../model/step.ts';
 import { isEmptyIni, type KeyValue, setKey, WRITTEN } from '../../plan/ini-edit.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
-import { adopted, hookWords, type Mode, modeOf, originalOf, overridingLine, shares } from './adopt.ts';
+import {
+  adopted,
+  hookWords,
+  type Mode,
+  modeOf,
+  originalOf,
+  overridingLine,
+  type PlacedLine,
+  regainingLine,
+  shares,
+} from './adopt.ts';
 import { giveBack } from './give-back.ts';
 import { withIncludes } from './lxc-config.ts';
 import type { Remaining } from './release.ts';
@@ -47,6 +57,8 @@ export interface Configured {
   /** What its options are then. */
   options: ContainerOptions;
   members: MemberNic[];
+  /** The container whose network it is on; null for one of its own. */
+  shares: string | null;
   /** Whether its LXC configuration is as it is without nethooks. */
   released: boolean;
   /** What people should know. */
@@ -83,6 +95,7 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
     steps: [...environment.write, ...fileStep(ini, iniBefore, iniAfter), ...lxc, ...environment.remove],
     options,
     members,
+    shares: shares(after, readInclude),
     released: given !== null && given.steps.length > 0,
     notes: [...overridden(line, words), ...(given?.notes ?? [])],
   };
@@ -160,16 +173,26 @@ function adoptedText(config: Config, hooks: string, request: ConfigureRequest, t
   const nics = Object.fromEntries(chosen.filter(([index]) => index !== '0'));
   const after = adopted(
     original,
-    { mode: moved, fallback: own[0] ?? first, networks: config.networks, nics, hooks, include },
+    {
+      mode: moved,
+      fallback: own[0] ?? first,
+      networks: config.networks,
+      nics,
+      hooks,
+      include,
+      netAdmin: options.netAdmin,
+    },
     readInclude,
   );
+  // Behind the block the file is as it was.
+  const placeOf = ({ fromEnd, text: line }: PlacedLine): string =>
+    `${request.configFile}:${text.split('\n').length - fromEnd}: ${line}: stands behind what nethooks writes, and `;
+  const allowed = 'allowed: above the line "# nethooks begin", or not at all';
   const other = overridingLine(after, original, readInclude);
-  if (other !== null)
-    throw new NethooksError(
-      // Behind the block the file is as it was.
-      `${request.configFile}:${text.split('\n').length - other.fromEnd}: ${other.text}: stands behind what nethooks writes, and goes before it; ` +
-        'allowed: above the line "# nethooks begin", or not at all',
-    );
+  if (other !== null) throw new NethooksError(`${placeOf(other)}goes before it; ${allowed}`);
+  const gives = regainingLine(after, readInclude);
+  if (gives !== null)
+    throw new NethooksError(`${placeOf(gives)}gives CAP_NET_ADMIN back; ${allowed}; or \`--net-admin\``);
   return after;
 }
 

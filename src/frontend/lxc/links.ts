@@ -5,7 +5,7 @@ import { relinkParents } from '../../attachment/relink.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import type { Config } from '../../model/config.ts';
 import type { Link } from '../../model/policy.ts';
-import { parentsOf } from '../../store/links.ts';
+import { parentsOf, sharersOf } from '../../store/links.ts';
 import { isAlive, readContainer } from '../../store/records.ts';
 import type { Applying } from '../../system/apply.ts';
 import { bestEffort } from '../../system/container-files.ts';
@@ -41,10 +41,18 @@ export async function refreshParents(how: Applying, config: Config, child: strin
   for (const { parent } of parentsOf(child)) {
     const record = readContainer(parent);
     if (record?.state !== 'attached' || !record.life || !('pid' in record.life) || !isAlive(record)) continue;
+    if (record.shares !== undefined) continue;
     const { configFile = null, words = [], life } = record;
     const options = await containerOptions(parent, words, how.log);
     const members = memberNics(readNics(configFile, config), config.networks, options.nics);
     const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, members });
     await refreshNames(how, record, spec);
+    await refreshSharersOf(how, config, parent);
   }
+  await refreshSharersOf(how, config, child);
+}
+
+/** Few containers are on another one's network. */
+async function refreshSharersOf(how: Applying, config: Config, name: string): Promise<void> {
+  if (sharersOf(name).length > 0) await (await import('./shared.ts')).refreshSharers(how, config, name);
 }

@@ -11,8 +11,8 @@ import { containersCalled, hasAliases, noteAliases } from '../../store/aliases.t
 import { readKept } from '../../store/records.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
-import { hookWords } from './adopt.ts';
-import { listContainers } from './containers.ts';
+import { hookWords, shares } from './adopt.ts';
+import { configFileOf, listContainers } from './containers.ts';
 import { checkLinks, type MemberNic } from './spec.ts';
 
 export interface Newcomer {
@@ -35,6 +35,22 @@ export function checkNeighbours(newcomer: Newcomer): void {
   checkCircle(name, options, optionsOf);
   checkNames(newcomer, directory, optionsOf);
   checkAddresses(newcomer);
+}
+
+/**
+ * Checks whose network a container is to be on (`--net container:OTHER`).
+ * @throws NethooksError for one that is not there, that is the container itself, or that waits for its network in turn
+ */
+export function checkSharing(directory: string, name: string, other: string): void {
+  const what = `--net container:${other}: `;
+  if (other === name) throw new NethooksError(`${what}the container itself`, 2);
+  configFileOf(directory, other);
+  const path = [name];
+  for (let next: string | null = other; next !== null && !path.includes(next, 1); ) {
+    path.push(next);
+    next = shares(readText(`${directory}/${next}/config`) ?? '', readInclude);
+    if (next === name) throw new NethooksError(`${what}in a circle: ${[...path, name].join(' -> ')}`, 2);
+  }
 }
 
 function checkCircle(name: string, { link }: ContainerOptions, optionsOf: (other: string) => ContainerOptions): void {

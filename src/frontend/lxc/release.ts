@@ -48,7 +48,7 @@ const isOurs = ({ key, value }: LxcSetting): boolean =>
   (key === 'lxc.include' && (INSTALLED.test(value) || [RUN, STATE].some((path) => value.startsWith(`${path}/`))));
 
 /** Also with words before it, as in `env A=1 HOOK`, and of an installation with another prefix. */
-const HOOK = /(^|[\s'"=])\/(\S*\/)?nethooks\/lxc\/(start-host|post-stop|clone|destroy)($|[\s'"])/;
+const HOOK = /(^|[\s'"=])\/(\S*\/)?nethooks\/lxc\/(pre-start|start-host|post-stop|clone|destroy)($|[\s'"])/;
 const INSTALLED = /^\/(.*\/)?lib\/nethooks\//;
 
 /**

@@ -13,8 +13,6 @@ import { parseLxcEvent } from './lxc-event.ts';
 
 export async function run({ words, env, exec, log }: HookContext): Promise<void> {
   const event = parseLxcEvent(words, env);
-  if (process.getuid?.() !== 0)
-    throw new NethooksError('needs root: containers started by a user have that user run this hook');
   const { pid } = event;
   const fd = pid === null ? null : openNamespace(pid);
   try {

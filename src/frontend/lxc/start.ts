@@ -1,19 +1,15 @@
 /** A container of LXC's starts: what it is to have, from its configuration and its options. */
 import { existsSync } from 'node:fs';
 import { connect } from '../../attachment/connect.ts';
-import { fileFacts } from '../../attachment/facts.ts';
 import { knownConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
-import type { Config, NetworkConfig } from '../../model/config.ts';
+import type { Config } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
-import { isSafeName } from '../../model/names.ts';
 import { linkEnvironmentPath } from '../../model/paths.ts';
-import { containerFiles } from '../../plan/attachment/container-files.ts';
 import { noteAliases } from '../../store/aliases.ts';
 import { parentsOf } from '../../store/links.ts';
-import { readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
-import { type Applying, applySteps } from '../../system/apply.ts';
+import type { Applying } from '../../system/apply.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { sweepOnce } from '../sweep.ts';
@@ -39,11 +35,12 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   const { name, pid, configFile, words } = starting;
   const { config } = await knownConfig();
   const options = await containerOptions(name, words, how.log);
+  if (pid !== null && !how.namespace && !options.netAdmin)
+    (await import('./host-network.ts')).requireNoNetAdmin(name, pid);
   const members = memberNics(readNics(configFile, config), config.networks, options.nics);
   if (members.length === 0) {
     await requireNothing(options);
-    const shared = sharedNetwork(configFile, config);
-    if (shared !== null || saysNames(options)) await writeFilesOnly(how, starting, options, shared);
+    await startWithoutNetwork(how, config, starting, options);
     return;
   }
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
@@ -59,21 +56,20 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   await afterStart(how, config, { name, configFile, links });
 }
 
-/** A container without a network of ours whose files say something all the same. */
-async function writeFilesOnly(
+/** A container without a network of ours: its files may say something all the same. */
+async function startWithoutNetwork(
   how: Applying,
-  { name, pid }: Starting,
+  config: Config,
+  starting: Starting,
   options: ContainerOptions,
-  network: NetworkConfig | null,
 ): Promise<void> {
+  const { name, pid, configFile } = starting;
+  const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
+  if (other === null && !saysNames(options)) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
-  const { written } = readKept(name);
-  const files = { name, pid, options, network };
-  const facts = fileFacts({ kind: 'lxc', name }, [], files);
-  const { files: wanted, warnings } = containerFiles(files, [], null, facts.hostResolver);
-  for (const warning of warnings) how.log(warning);
-  const outputs = await applySteps(how, [{ kind: 'container-files', name, pid, files: wanted, before: written }]);
-  if (outputs.written) writeKeptFiles(name, outputs.written);
+  const { startShared, writeFiles } = await import('./shared.ts');
+  const isShared = other !== null && (await startShared(how, config, { ...starting, pid }, options, other));
+  if (!isShared && saysNames(options)) await writeFiles(how, { name, pid, options, network: null });
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */
@@ -85,7 +81,7 @@ async function requireNothing(options: ContainerOptions): Promise<void> {
 }
 
 /** Whether there is anything to write into its files, network or not. */
-const saysNames = ({ hostname, dns, dnsSearch, dnsOption, extraHost }: ContainerOptions): boolean =>
+export const saysNames = ({ hostname, dns, dnsSearch, dnsOption, extraHost }: ContainerOptions): boolean =>
   hostname !== null || [dns, dnsSearch, dnsOption, extraHost].some((list) => list.length > 0);
 
 /** The interfaces in the container's configuration; without one (lxc-execute) a single veth on the first network is assumed. */
@@ -93,11 +89,4 @@ export function readNics(configFile: string | null, config: Config): LxcNic[] {
   const text = configFile === null ? null : readText(configFile);
   if (text !== null) return withIncludes(text, readInclude);
   return [{ index: 0, type: 'veth', link: config.networks[0]?.name ?? '', name: 'eth0', addresses: [], up: true }];
-}
-
-/** The network of the container whose network this one shares (Docker's --net container:NAME): it asks the same servers. */
-function sharedNetwork(configFile: string | null, config: Config): NetworkConfig | null {
-  const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
-  const place = other === null || !isSafeName(other) ? undefined : readContainer(other)?.interfaces[0];
-  return config.networks.find(({ name }) => name === place?.network) ?? null;
 }

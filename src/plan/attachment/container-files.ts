@@ -4,7 +4,7 @@ import { dnsName } from '../../model/names.ts';
 import { type ResolvConf, renderResolvConf } from '../../model/resolv-conf.ts';
 import type { ContainerFiles } from '../../model/step.ts';
 import { hostsEntry } from './hosts.ts';
-import type { FilesSpec } from './spec.ts';
+import type { FilesSpec, LinkName } from './spec.ts';
 
 /** Whom and how a container asks. */
 export interface Asking {
@@ -44,18 +44,9 @@ export function containerResolvConf({ own, network, linkDomain, host }: Asking):
 
 const isLoopback = (server: string): boolean => server.startsWith('127.') || server === '::1';
 
-/** The address of a link's child, as the parent needs it for names. */
-export interface LinkName {
-  alias: string;
-  /** The child's container name. */
-  container: string;
-  /** The child's address. */
-  to: string;
-}
-
 export interface HostsSpec {
-  /** Null: as LXC's configuration has it, which is not ours to write. */
-  hostname: string | null;
+  /** None: as LXC's configuration has it, which is not ours to write. */
+  hostnames: readonly string[];
   /** The container's own address; null on no network of ours. */
   address: string | null;
   /** What `host-gateway` means; null on no network of ours. */
@@ -65,9 +56,9 @@ export interface HostsSpec {
 }
 
 /** Our lines in a container's /etc/hosts; none when nothing is asked for. */
-export function hostsLines({ hostname, address, gateway, extraHost, links }: HostsSpec): string[] {
+export function hostsLines({ hostnames, address, gateway, extraHost, links }: HostsSpec): string[] {
   return [
-    ...(hostname === null ? [] : [hostsEntry(address ?? '127.0.1.1', [hostname, hostname.split('.')[0] as string])]),
+    ...hostnames.map((name) => hostsEntry(address ?? '127.0.1.1', [name, name.split('.')[0] as string])),
     ...extraHost.flatMap(({ name, address: to }) => {
       const target = to === 'host-gateway' ? gateway : to;
       return target === null ? [] : [hostsEntry(target, [name])];
@@ -81,19 +72,20 @@ export const asksHostResolver = ({ options, network, resolvConf }: FilesSpec): b
   resolvConf === undefined && options.resolvConf !== 'none' && !(network?.dns === true && options.dns.length === 0);
 
 /**
- * What a container's files are to say.
+ * What a container's files are to say. On another one's network, address and links are that one's.
  * @param links its links, with the addresses that they lead to
  * @param address its own; null on no network of ours
  */
 export function containerFiles(
-  { name, options, network, resolvConf }: FilesSpec,
+  { name, options, network, resolvConf, shared }: FilesSpec,
   links: readonly LinkName[],
   address: string | null,
   host: ResolvConf | null,
 ): { files: ContainerFiles; warnings: string[] } {
   if (resolvConf !== undefined)
     return { files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null }, warnings: [] };
-  const own = dnsName(name);
+  const on = shared ?? { name, address, hostnames: [], links };
+  const parent = dnsName(on.name);
   const says = options.dns.length + options.dnsSearch.length + options.dnsOption.length > 0;
   const skipped = options.resolvConf === 'none' || (!network && !says);
   const wanted = skipped
@@ -101,15 +93,15 @@ export function containerFiles(
     : containerResolvConf({
         own: options,
         network,
-        linkDomain: network && own !== null && links.length > 0 ? `${own}.${network.domain}` : null,
+        linkDomain: network && parent !== null && on.links.length > 0 ? `${parent}.${network.domain}` : null,
         host: host ?? { nameservers: [], search: [], options: [] },
       });
   const hosts = hostsLines({
-    hostname: options.hostname,
-    address,
+    hostnames: [...(options.hostname === null ? [] : [options.hostname]), ...on.hostnames],
+    address: on.address,
     gateway: network?.address ?? null,
     extraHost: network ? overlay(options, network.containers).extraHost : options.extraHost,
-    links,
+    links: on.links,
   });
   return {
     files: {

@@ -3,8 +3,8 @@ import { bare, isV6 } from '../../model/address.ts';
 import { fileNameOf, type Interface, type Names, type Owner } from '../../model/attachment.ts';
 import { dnsName } from '../../model/names.ts';
 import { dhcpHostsDir, namesDir } from '../../model/paths.ts';
-import type { LinkName } from './container-files.ts';
 import { hostsEntry } from './hosts.ts';
+import type { LinkName } from './spec.ts';
 
 /** A container's own names: its container name, where that can be one, then its aliases. */
 export const ownNames = (container: string, aliases: readonly string[]): string[] => [

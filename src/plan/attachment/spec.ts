@@ -48,8 +48,30 @@ export interface FilesSpec {
   options: ContainerOptions;
   /** Its first network, or that of the container whose network it shares; null when it is on none of ours. */
   network: NetworkConfig | null;
+  /** What its files say of the container whose network it shares. */
+  shared?: SharedFiles;
   /** What resolv.conf is to say, where nothing else is to be written. */
   resolvConf?: string;
+}
+
+/** What the files say of a container whose network others share: theirs say the same. */
+export interface SharedFiles {
+  /** Whose network it is. */
+  name: string;
+  /** Its address; null on no network of ours. */
+  address: string | null;
+  /** What containers on this network call themselves, beside the one whose files these are. */
+  hostnames: string[];
+  links: readonly LinkName[];
+}
+
+/** The address of a link's child, as the parent needs it for names. */
+export interface LinkName {
+  alias: string;
+  /** The child's container name. */
+  container: string;
+  /** The child's address. */
+  to: string;
 }
 
 /** One interface of it. */

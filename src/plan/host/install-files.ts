@@ -44,7 +44,7 @@ export const commandOf = (prefix: string): string => `${prefix}/sbin/nethooks`;
 const PLUGIN_DIRECTORIES = { cni: '/usr/lib/cni', rkt: '/usr/lib/rkt/plugins/net' } as const;
 const PLUGINS = ['', '-bridge', '-ptp', '-macvlan', '-ipvlan', '-dns'].map((suffix) => `nethooks${suffix}`);
 
-const LXC_HOOKS = ['start-host', 'post-stop', 'destroy', 'clone'];
+const LXC_HOOKS = ['pre-start', 'start-host', 'post-stop', 'destroy', 'clone'];
 const UNITS = [...INSTALL_UNITS, 'nethooks-dnsmasq@.service'];
 const PAGES = ['nethooks.8', 'nethooks.ini.5'];
 
