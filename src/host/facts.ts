@@ -3,7 +3,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { NethooksError } from '../errors.ts';
+import type { AttachmentRecord } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
+import { dhcpOptionsText } from '../model/dhcp-options.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
   ADMIN_RULES,
@@ -11,14 +13,16 @@ import {
   HOOK_LIMITS,
   LXC_DEFAULT_CONF,
   localnetNote,
+  MAC_TAGS,
   RUN,
   SYSCTL_FILE,
   UPSTREAMS,
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
+import { dhcpOptionsFile } from '../plan/attachment/names.ts';
 import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
 import { TABLE } from '../plan/host/nft-listing.ts';
-import { listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { isAlive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
@@ -40,9 +44,26 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   const [[{ nft, iptables }, links], rest] = await Promise.all([programs, files]);
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const records = listRecords();
-  const containers = { policies: livePolicies(records), unsure: unsureAddresses(records) };
+  const containers = {
+    policies: livePolicies(records),
+    unsure: unsureAddresses(records),
+    dhcpOptions: readDhcpOptions(records),
+  };
   return { ...rest, links, nft, iptables, ...containers, localnet: readLocalnet(links) };
 }
+
+/** Of containers that are connected, by their records. */
+const readDhcpOptions = (records: readonly AttachmentRecord[]): HostFacts['dhcpOptions'] =>
+  records.flatMap(({ owner, interfaces, state, life }) =>
+    owner.kind !== 'lxc' || state !== 'attached' || !isAlive({ life })
+      ? []
+      : interfaces.flatMap((one) => {
+          const wanted = one.network === null || one.mac === '' ? '' : dhcpOptionsText(one);
+          if (one.network === null || wanted === '') return [];
+          const path = dhcpOptionsFile(one.network, owner, one.ifname);
+          return [{ network: one.network, path, found: readText(path), wanted }];
+        }),
+  );
 
 /** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
 function adminRules(exec: Exec): HostFacts['adminRules'] {
@@ -52,7 +73,7 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
-type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'localnet'>;
+type FileFacts = Omit<HostFacts, 'links' | 'nft' | 'iptables' | 'policies' | 'unsure' | 'dhcpOptions' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));
@@ -63,7 +84,10 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     adminRules: adminRules(exec),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
     files: Object.fromEntries(
-      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS, HOOK_LIMITS].map((path) => [path, readText(path)]),
+      [UPSTREAMS, SYSCTL_FILE, LXC_DEFAULT_CONF, DNSMASQ_RELOADS, HOOK_LIMITS, MAC_TAGS].map((path) => [
+        path,
+        readText(path),
+      ]),
     ),
     dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
     resolver,

@@ -16,6 +16,8 @@ const iface = fields({
   mac: text,
   hostLink: orNull(text),
   store: orNull(store),
+  mtu: optional(number),
+  dhcpOptions: optional(fields({ dns: optional(words), search: optional(words), hostname: optional(text) })),
 });
 
 const link = fields({ container: text, alias: text, from: text, to: text, ports: listOf(port) });
@@ -52,7 +54,7 @@ export const attachmentShape: Shape = fields({
   files: optional(words),
 });
 
-const written = optional(fields({ hosts: boolean, hostname: optional(orNull(text)) }));
+const written = optional(fields({ hosts: boolean, resolvConf: optional(text), hostname: optional(orNull(text)) }));
 const keptPorts = { publish: listOf(published), exposed: listOf(port) };
 
 export const keptShape: Shape = fields({

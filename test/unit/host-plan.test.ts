@@ -43,6 +43,7 @@ const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   unsure: [],
   iptables: [],
   files: {},
+  dhcpOptions: [],
   dnsmasq: {},
   resolver: { kind: 'file', text: null, link: null, registered: {} },
   upstreams: [],
