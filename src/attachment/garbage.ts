@@ -16,7 +16,7 @@ import {
   type KeptRecord,
   showOwner,
 } from '../model/attachment.ts';
-import { dhcpOptionsText } from '../model/dhcp-options.ts';
+import { hasDhcpOptions } from '../model/dhcp-options.ts';
 import type { Finding } from '../model/finding.ts';
 import { dhcpHostsDir, dhcpOptionsDir, RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
@@ -158,13 +158,11 @@ function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   if (dirname(path) === REFUSALS) return readRefusal(file) !== null;
   if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
   const [, container = '', ifname = ''] = /^(.*)\.(.*)$/.exec(file) ?? [];
-  const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>): boolean =>
-    interfaces.some(
-      (one) =>
-        one.ifname === ifname && (dirname(path) !== dhcpOptionsDir(one.network ?? '') || dhcpOptionsText(one) !== ''),
-    );
+  const isOptions = basename(dirname(path)) === basename(dhcpOptionsDir('-'));
+  const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>, unsure = false): boolean =>
+    interfaces.some((one) => one.ifname === ifname && (!isOptions || unsure || hasDhcpOptions(one)));
   return (
-    live.some((record) => record.owner.kind === 'lxc' && record.owner.name === container && has(record)) ||
+    live.some((one) => one.owner.kind === 'lxc' && one.owner.name === container && has(one, isUnsure(one))) ||
     has(readKept(container))
   );
 }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { NethooksError } from '../errors.ts';
 import type { AttachmentRecord } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
-import { dhcpOptionsText } from '../model/dhcp-options.ts';
+import { dhcpOptionsText, hasDhcpOptions } from '../model/dhcp-options.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
   ADMIN_RULES,
@@ -58,10 +58,9 @@ const readDhcpOptions = (records: readonly AttachmentRecord[]): HostFacts['dhcpO
     owner.kind !== 'lxc' || state !== 'attached' || !isAlive({ life })
       ? []
       : interfaces.flatMap((one) => {
-          const wanted = one.network === null || one.mac === '' ? '' : dhcpOptionsText(one);
-          if (one.network === null || wanted === '') return [];
+          if (one.network === null || one.mac === '' || !hasDhcpOptions(one)) return [];
           const path = dhcpOptionsFile(one.network, owner, one.ifname);
-          return [{ network: one.network, path, found: readText(path), wanted }];
+          return [{ network: one.network, path, found: readText(path), wanted: dhcpOptionsText(one) }];
         }),
   );
 

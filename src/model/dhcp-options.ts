@@ -25,6 +25,10 @@ interface Told {
   dhcpOptions?: DhcpOptions;
 }
 
+/** Whether it is told anything of its own. */
+export const hasDhcpOptions = ({ mtu, dhcpOptions }: Pick<Told, 'mtu' | 'dhcpOptions'>): boolean =>
+  mtu !== undefined || dhcpOptions !== undefined;
+
 /** A line for each option, to be sent to this MAC alone; empty where it is told what its network says. */
 export function dhcpOptionsText({ mac, mtu, dhcpOptions = {} }: Told): string {
   const { dns, search, hostname } = dhcpOptions;

@@ -6,6 +6,7 @@ import type { NetworkConfig } from '../../src/model/config.ts';
 import { NO_OPTIONS } from '../../src/model/container-options.ts';
 import { dhcpOptionsText, macTags, optionNumbers } from '../../src/model/dhcp-options.ts';
 import type { HostFacts } from '../../src/model/facts.ts';
+import { MAC_TAGS } from '../../src/model/paths.ts';
 import { parseResolvConf, showResolvConf } from '../../src/model/resolv-conf.ts';
 import { describe as describeStep } from '../../src/model/step.ts';
 import { planNames, withDhcpOptions } from '../../src/plan/attachment/attach.ts';
@@ -114,7 +115,7 @@ describe('what is told', () => {
 
 describe('a start writes', () => {
   const FILE = `${DIRECTORY}/dhcp-options/web.eth0`;
-  const TOLD = `${DIRECTORY}/told-options/${MAC}`;
+  const TOLD = `${DIRECTORY}/told/${MAC}`;
   const steps = (one: Interface, files: FileFacts['files']) => {
     const record = {
       owner: { kind: 'lxc', name: 'web' },
@@ -123,7 +124,7 @@ describe('a start writes', () => {
     } as unknown as AttachmentRecord;
     const facts = { files, hostResolver: null, written: undefined, reloads: false };
     return planNames(record, {}, facts)
-      .filter((step) => step.kind !== 'file' || step.path.includes('options'))
+      .filter((step) => step.kind !== 'file' || [FILE, TOLD].includes(step.path))
       .map((step) => (step.kind === 'file' ? [step.path, step.content] : step.kind));
   };
   const own = iface({ mtu: 1300, dhcpOptions: { dns: ['9.9.9.9'] } });
@@ -157,7 +158,7 @@ describe('a start writes', () => {
 
 describe('`up`', () => {
   const path = `${DIRECTORY}/dhcp-options/web.eth0`;
-  const plan = (found: string | null, pid: number | null = 7) => {
+  const plan = (found: string | null, pid: number | null = 7, tags = macTags()) => {
     const base = {
       files: {},
       upstreams: [],
@@ -173,6 +174,7 @@ describe('`up`', () => {
     );
     const facts = {
       ...base,
+      files: { [MAC_TAGS]: tags },
       dnsmasq: { br0: { conf: String(conf[0]), pid } },
       dhcpOptions: [{ network: 'br0', path, found, wanted: 'text' }],
     };
@@ -186,6 +188,7 @@ describe('`up`', () => {
     expect(plan(null)).toEqual(['text']);
     expect(plan('other')).toEqual(['text', 'reload-dnsmasq']);
     expect(plan('other', null)).toEqual(['text', 'dnsmasq']);
+    expect(plan('other', 7, 'tags of another version')).toEqual(['text', 'dnsmasq']);
   });
 
   it('shows of a long file how it begins', () => {

@@ -16,7 +16,7 @@ import {
   STATE,
   UPSTREAMS,
 } from '../../model/paths.ts';
-import type { FileStep, Step } from '../../model/step.ts';
+import type { DnsmasqStep, FileStep, Step } from '../../model/step.ts';
 import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';
 import { mtuOf } from './bridge.ts';
@@ -137,8 +137,10 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   // Also for networks without a dnsmasq, whose containers are told these servers.
   write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, networks.length > 0 ? upstreamsFile(facts.upstreams) : null);
   write(DNSMASQ_RELOADS, facts.files[DNSMASQ_RELOADS] ?? null, wanted.length > 0 && forgetsLate(facts) ? '' : null);
-  write(MAC_TAGS, facts.files[MAC_TAGS] ?? null, wanted.some(({ dhcp }) => dhcp !== null) ? macTags() : null);
-  const daemons: Step[] = [];
+  const tags = facts.files[MAC_TAGS] ?? null;
+  const wantedTags = wanted.some(({ dhcp }) => dhcp !== null) ? macTags() : null;
+  write(MAC_TAGS, tags, wantedTags);
+  const daemons: DnsmasqStep[] = [];
   const reloads: Step[] = [];
   for (const network of wanted) {
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
@@ -147,12 +149,12 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
     const directories = [dhcpHostsDir(network.name), dhcpOptionsDir(network.name), namesDir(network.domain), STATE];
     const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
-    else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
+    else if (fact.conf !== conf || (tags !== null && tags !== wantedTags))
+      daemons.push({ ...daemon, action: 'restart' });
     const own = facts.dhcpOptions.filter((one) => one.network === network.name && one.found !== one.wanted);
     for (const { path, found, wanted: text } of own) write(path, found, text);
-    // It forgets no option by itself.
-    const runs = fact.pid !== null && fact.conf === conf;
-    if (runs && own.some(({ found }) => found !== null))
+    // It forgets no option by itself. One that is only starting has none.
+    if (own.some(({ found }) => found !== null) && daemons.at(-1)?.network !== network.name)
       reloads.push({ kind: 'reload-dnsmasq', network: network.name });
   }
   return [...gone, ...files, ...daemons, ...reloads];
