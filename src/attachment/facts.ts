@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import { type Interface, ipv4Of, type Owner, type WrittenFiles } from '../model/attachment.ts';
-import { DNSMASQ_RELOADS, RESOLV_CONF, toldMac, UPSTREAMS } from '../model/paths.ts';
+import { DNSMASQ_RELOADS, RESOLV_CONF, toldMac, toldOptions, UPSTREAMS } from '../model/paths.ts';
 import { parseResolvConf, type ResolvConf } from '../model/resolv-conf.ts';
 import { asksHostResolver } from '../plan/attachment/container-files.ts';
 import type { BridgeFact, BridgeQuestion, FileFacts, LinkFacts } from '../plan/attachment/facts.ts';
-import { domainsOf, namesFile, reservationFile } from '../plan/attachment/names.ts';
+import { dhcpOptionsFile, domainsOf, namesFile, reservationFile } from '../plan/attachment/names.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
 import { hasFixedMac } from '../system/bridge.ts';
 import { type Exec, failure } from '../system/exec.ts';
@@ -33,14 +33,15 @@ export const fileFacts = (
   reloads: existsSync(DNSMASQ_RELOADS),
 });
 
-/** The files that say what interfaces are called and reserve their addresses. */
+/** The files that say what interfaces are called, reserve their addresses, and have what else DHCP says. */
 export const nameFiles = (owner: Owner, interfaces: readonly Interface[]): string[] => [
   ...domainsOf(interfaces).map((domain) => namesFile(domain, owner)),
   ...interfaces.flatMap((one) => {
     const address = ipv4Of(one);
     if (one.network === null || owner.kind !== 'lxc') return [];
     const told = address === null ? [] : [toldMac(one.network, address)];
-    return [reservationFile(one.network, owner, one.ifname), ...told];
+    const options = [dhcpOptionsFile(one.network, owner, one.ifname), toldOptions(one.network, one.mac)];
+    return [reservationFile(one.network, owner, one.ifname), ...told, ...(one.mac === '' ? [] : options)];
   }),
 ];
 

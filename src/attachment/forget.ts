@@ -1,7 +1,7 @@
 /** An LXC container is no more: nothing of it stays, and nobody may go on reaching its address, which somebody else gets. */
 import { holderIdOf } from '../model/attachment.ts';
 import { containerFile, linkEnvironmentPath, optionsCache } from '../model/paths.ts';
-import { reservationFile } from '../plan/attachment/names.ts';
+import { dhcpOptionsFile, reservationFile } from '../plan/attachment/names.ts';
 import { WRITTEN } from '../plan/ini-edit.ts';
 import { releaseAddress, storeOf } from '../store/addresses.ts';
 import { forgetAliases } from '../store/aliases.ts';
@@ -20,7 +20,9 @@ export async function forget(how: Applying, container: string): Promise<void> {
   if (interfaces.length > 0) await relinkParents(how, container, { gone: true });
   const owner = { kind: 'lxc' as const, name: container };
   const all = [...interfaces, ...(record?.interfaces ?? [])];
-  for (const { network, ifname } of all) if (network !== null) removeFile(reservationFile(network, owner, ifname));
+  for (const { network, ifname } of all)
+    if (network !== null)
+      for (const path of [reservationFile, dhcpOptionsFile]) removeFile(path(network, owner, ifname));
   // Whatever it ever held goes, an address of an earlier range too.
   for (const network of new Set(all.flatMap((one) => one.store?.network ?? [])))
     releaseAddress(storeOf(network), { id: holderIdOf(owner) });

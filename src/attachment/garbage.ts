@@ -16,8 +16,9 @@ import {
   type KeptRecord,
   showOwner,
 } from '../model/attachment.ts';
+import { hasDhcpOptions } from '../model/dhcp-options.ts';
 import type { Finding } from '../model/finding.ts';
-import { RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
+import { dhcpHostsDir, dhcpOptionsDir, RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { showHostPort } from '../plan/attachment/publish.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
@@ -138,14 +139,16 @@ export function readOwners(): Owners {
 /** Whether it may have what its record does not say yet, or any more. */
 const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
 
-/** Hosts files of names, reservations in DHCP, and why starts were refused. */
+/** Hosts files of names, what DHCP knows of containers, and why starts were refused. */
 const listFiles = (): string[] => [
   ...filesIn(REFUSALS).map((file) => `${REFUSALS}/${file}`),
   ...filesIn(`${RUN}/names`).flatMap((domain) =>
     filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`),
   ),
   ...filesIn(`${RUN}/dnsmasq`).flatMap((network) =>
-    filesIn(`${RUN}/dnsmasq/${network}/dhcp-hosts`).map((file) => `${RUN}/dnsmasq/${network}/dhcp-hosts/${file}`),
+    [dhcpHostsDir(network), dhcpOptionsDir(network)].flatMap((directory) =>
+      filesIn(directory).map((file) => `${directory}/${file}`),
+    ),
   ),
 ];
 
@@ -161,16 +164,17 @@ const listAbandoned = (): string[] => [
   }),
 ];
 
-/** Reservations in DHCP are kept while a container is stopped. */
+/** What DHCP knows is kept while a container is stopped. */
 function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   const file = basename(path);
   if (dirname(path) === REFUSALS) return readRefusal(file) !== null;
   if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
   const [, container = '', ifname = ''] = /^(.*)\.(.*)$/.exec(file) ?? [];
-  const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>): boolean =>
-    interfaces.some((one) => one.ifname === ifname);
+  const isOptions = basename(dirname(path)) === basename(dhcpOptionsDir('-'));
+  const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>, unsure = false): boolean =>
+    interfaces.some((one) => one.ifname === ifname && (!isOptions || unsure || hasDhcpOptions(one)));
   return (
-    live.some((record) => record.owner.kind === 'lxc' && record.owner.name === container && has(record)) ||
+    live.some((one) => one.owner.kind === 'lxc' && one.owner.name === container && has(one, isUnsure(one))) ||
     has(readKept(container))
   );
 }

@@ -1,13 +1,19 @@
 /** Brings a running LXC container from what it has to what its options say now: exactly the difference. */
 import type { AttachmentRecord } from '../model/attachment.ts';
-import { NIC_DEFAULTS } from '../model/container-options.ts';
 import { isEmptyPolicy, NO_POLICY, type Policy } from '../model/policy.ts';
 import type { Step } from '../model/step.ts';
-import { limitsOf, namesOf, planContainerFiles, planNames, type Taken } from '../plan/attachment/attach.ts';
+import {
+  limitsOf,
+  namesOf,
+  planContainerFiles,
+  planNames,
+  type Taken,
+  withDhcpOptions,
+} from '../plan/attachment/attach.ts';
 import type { AttachmentSpec } from '../plan/attachment/spec.ts';
 import { forgetParent } from '../store/links.ts';
 import { releasePorts, samePort } from '../store/ports.ts';
-import { readKept, writeKeptFiles, writeRecord } from '../store/records.ts';
+import { readKept, writeRecord } from '../store/records.ts';
 import { type Applying, applySteps, pairedWith, Transaction } from '../system/apply.ts';
 import { bestEffort } from '../system/container-files.ts';
 import { readText } from '../system/files.ts';
@@ -75,19 +81,21 @@ export async function refreshNames(
   record: AttachmentRecord,
   spec: AttachmentSpec,
 ): Promise<AttachmentRecord> {
-  const { owner, interfaces, policy, configFile = null } = record;
+  const { owner, policy, configFile = null } = record;
   if (owner.kind !== 'lxc') return record;
   const links = policy?.links ?? [];
-  const after = { ...record, names: namesOf(spec, links) };
+  const interfaces = withDhcpOptions(record.interfaces, spec, links);
+  const after = { ...record, interfaces, names: namesOf(spec, links) };
   giveNames(record, after.names);
   const granted = takeNames(null, after, how.log);
   writeRecord(after);
-  const facts = fileFacts(owner, interfaces, spec.files, readKept(owner.name).written);
+  const { written } = readKept(owner.name);
+  const facts = fileFacts(owner, interfaces, spec.files, written);
   const taken: Pick<Taken, 'links'> = { links };
   const { steps, warnings } = planContainerFiles(spec, taken, interfaces, facts);
   for (const warning of warnings) how.log(warning);
   const outputs = await applySteps(how, [...planNames(after, granted, facts), ...steps]);
-  if (outputs.written) writeKeptFiles(owner.name, outputs.written);
+  keep(after, outputs.written ?? written, placeOf(after));
   bestEffort(how.log, 'environment of links', () => {
     if (writeLinkEnvironment(owner.name, links, configFile))
       how.log(`the environment of ${owner.name}'s links has changed: it takes effect at its next start`);
@@ -103,16 +111,16 @@ async function portOf(how: Applying, { interfaces }: AttachmentRecord): Promise<
   return pairedWith((await applySteps(how, [step])).inside);
 }
 
-/** Sets each interface's MTU where it differs; the record as it is then. */
+/** Sets the MTU of each interface that has one of its own, or had: the container may have changed it. The record as it is then. */
 async function withMtu(how: Applying, record: AttachmentRecord, spec: AttachmentSpec): Promise<AttachmentRecord> {
   const commands: string[] = [];
   const interfaces = record.interfaces.map((one, index) => {
-    const { mtu: before, ...rest } = one;
-    const wanted = spec.files?.options.nics[one.nic ?? index]?.mtu ?? NIC_DEFAULTS.mtu;
-    if (wanted === (before ?? 'auto')) return one;
-    const bytes = wanted === 'auto' ? readText(`/sys/class/net/${one.network}/mtu`)?.trim() : String(wanted);
-    commands.push(`link set dev ${one.ifname} mtu ${bytes ?? 1500}`);
-    return wanted === 'auto' ? rest : { ...rest, mtu: wanted };
+    const { mtu: before = null, ...rest } = one;
+    const wanted = spec.interfaces.find(({ nic }) => nic === (one.nic ?? index))?.mtu ?? null;
+    if (wanted === null && before === null) return one;
+    const bytes = wanted ?? readText(`/sys/class/net/${one.network}/mtu`)?.trim() ?? 1500;
+    commands.push(`link set dev ${one.ifname} mtu ${bytes}`);
+    return wanted === null ? rest : { ...rest, mtu: wanted };
   });
   if (commands.length > 0) await applySteps(how, [{ kind: 'ip', commands, undo: [], where: 'namespace' }]);
   return { ...record, interfaces };

@@ -14,7 +14,7 @@ import {
 import type { LinkOption } from '../model/container-options.ts';
 import type { Link, Published } from '../model/policy.ts';
 import { linkTo, type Place } from '../plan/attachment/link.ts';
-import { domainsOf, reservationFile } from '../plan/attachment/names.ts';
+import { dhcpOptionsFile, domainsOf, reservationFile } from '../plan/attachment/names.ts';
 import type { AddressSet, AttachmentSpec, InterfaceSpec, Placed } from '../plan/attachment/spec.ts';
 import { withDefaultRoutes } from '../plan/attachment/wiring.ts';
 import { Exhausted, releaseAddress, reserveAddress } from '../store/addresses.ts';
@@ -93,7 +93,8 @@ export function giveFormer(container: string, before: readonly Interface[], now:
   const owner = { kind: 'lxc' as const, name: container };
   for (const old of before) {
     const same = now.find(({ network, ifname }) => network === old.network && ifname === old.ifname);
-    if (!same && old.network !== null) removeFile(reservationFile(old.network, owner, old.ifname));
+    if (!same && old.network !== null)
+      for (const path of [reservationFile, dhcpOptionsFile]) removeFile(path(old.network, owner, old.ifname));
     const kept = same?.addresses.map(bare) ?? [];
     for (const address of old.addresses.map(bare))
       if (old.store && !kept.includes(address))

@@ -6,6 +6,7 @@ import { NethooksError } from '../errors.ts';
 import { antispoofOf, isOnBridge } from '../model/antispoof.ts';
 import type { AttachmentRecord, Interface } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
+import { dhcpOptionsText, hasDhcpOptions } from '../model/dhcp-options.ts';
 import type { HostFacts, LinkFact } from '../model/facts.ts';
 import {
   ADMIN_RULES,
@@ -16,15 +17,17 @@ import {
   HOOK_LIMITS,
   LXC_DEFAULT_CONF,
   localnetNote,
+  MAC_TAGS,
   RUN,
   SYSCTL_FILE,
   UPSTREAMS,
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
+import { dhcpOptionsFile } from '../plan/attachment/names.ts';
 import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
 import { CAPABILITY_SCRIPT } from '../plan/host/antispoof.ts';
 import { BRIDGE_TABLE, hasTable, type Ruleset } from '../plan/host/nft-listing.ts';
-import { isLive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { isAlive, isLive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import { portsIn } from '../system/apply.ts';
 import { hasFixedMac } from '../system/bridge.ts';
@@ -54,6 +57,7 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
     policies: livePolicies(records),
     attached: attachedInterfaces(exec, records, [...wanted, ...known], links),
     unsure: unsureAddresses(records),
+    dhcpOptions: readDhcpOptions(records),
   };
   return { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
 }
@@ -65,10 +69,23 @@ const PLANNED_FILES = [
   LXC_DEFAULT_CONF,
   DNSMASQ_RELOADS,
   HOOK_LIMITS,
+  MAC_TAGS,
   FIREWALLD_ZONE,
   FIREWALLD_POLICY,
   FIREWALLD_DIRECT,
 ];
+
+/** Of containers that are connected, by their records. */
+const readDhcpOptions = (records: readonly AttachmentRecord[]): HostFacts['dhcpOptions'] =>
+  records.flatMap(({ owner, interfaces, state, life }) =>
+    owner.kind !== 'lxc' || state !== 'attached' || !isAlive({ life })
+      ? []
+      : interfaces.flatMap((one) => {
+          if (one.network === null || one.mac === '' || !hasDhcpOptions(one)) return [];
+          const path = dhcpOptionsFile(one.network, owner, one.ifname);
+          return [{ network: one.network, path, found: readText(path), wanted: dhcpOptionsText(one) }];
+        }),
+  );
 
 /** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
 function adminRules(exec: Exec): HostFacts['adminRules'] {
@@ -78,7 +95,10 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
-type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'localnet'>;
+type FileFacts = Omit<
+  HostFacts,
+  'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'dhcpOptions' | 'localnet'
+>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));

@@ -4,6 +4,7 @@
  */
 import { type Cidr, isV6 } from './address.ts';
 import type { LinkOption } from './container-options.ts';
+import type { DhcpOptions } from './dhcp-options.ts';
 import type { Policy, Published } from './policy.ts';
 import type { Port } from './ports.ts';
 
@@ -82,6 +83,8 @@ export interface Interface {
   dhcp?: true;
   /** Bytes; absent when it is the bridge's. */
   mtu?: number;
+  /** What its own DHCP client is told in place of what the network says. */
+  dhcpOptions?: DhcpOptions;
   /** The host's end of the pair, when it is of our making. */
   hostLink: string | null;
   /** ifindex of its port on the bridge, in the host; absent when it is on none of ours, or nobody has looked. */
@@ -160,6 +163,8 @@ export interface KeptRecord {
 export interface WrittenFiles {
   /** Whether /etc/hosts has a block of ours. */
   hosts: boolean;
+  /** What resolv.conf is to say; absent when it is not ours. */
+  resolvConf?: string;
   /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
   hostname?: string | null;
 }

@@ -87,6 +87,8 @@ export interface HostFacts {
   iptables: { table: string; line: string }[];
   /** Texts of the files a plan may change; null when not there. */
   files: Record<string, string | null>;
+  /** What the DHCP clients of running containers are told otherwise than their networks say. */
+  dhcpOptions: { network: string; path: string; found: string | null; wanted: string }[];
   /** By network. */
   dnsmasq: Record<string, DnsmasqFact>;
   resolver: ResolverFact;

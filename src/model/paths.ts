@@ -37,8 +37,14 @@ export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/
 export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
 /** One file per container and network: the address that its MAC gets over DHCP. */
 export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-hosts`;
+/** One file per container and network that its own DHCP client is told something else (model/dhcp-options.ts). */
+export const dhcpOptionsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-options`;
+/** By which dnsmasq knows whom files in dhcp-options are about; of all networks. */
+export const MAC_TAGS = `${RUN}/mac-tags.conf`;
 /** The MAC that dnsmasq has for an address: it forgets none before it reads all files anew. */
 export const toldMac = (network: string, address: string): string => `${dnsmasqDir(network)}/told/${address}`;
+/** Beside it, the numbers of the options that it has for a MAC: it forgets none of these, either. */
+export const toldOptions = (network: string, mac: string): string => `${dnsmasqDir(network)}/told/${mac}`;
 /** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
 export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
 export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;

@@ -50,6 +50,17 @@ export function renderResolvConf({ nameservers, search, options }: ResolvConf): 
   return lines.map((line) => `${line}\n`).join('');
 }
 
+/** What it comes to, in one line: two files with one line have programs ask the same. */
+export function showResolvConf({ nameservers, search, options }: ResolvConf): string {
+  const list = (title: string, words: readonly string[]): string[] =>
+    words.length > 0 ? [`${title} ${words.map((word) => word.toLowerCase().replace(/\.$/, '')).join(' ')}`] : [];
+  return [
+    ...list('nameserver', nameservers),
+    ...list('search', search),
+    ...list('options', [...new Set(options)].sort()),
+  ].join(', ');
+}
+
 export interface UpstreamFacts {
   /** The text of /etc/resolv.conf. */
   resolvConf: string;

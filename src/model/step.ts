@@ -275,6 +275,11 @@ const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
   forget: () => ['have systemd forget the units'],
 };
 
+/** Lines that somebody reads; of more than that only how it begins. */
+const MOST_LINES = 200;
+const few = (lines: string[]): string[] =>
+  lines.length > MOST_LINES ? [...lines.slice(0, 3), `  … ${lines.length - 3} more lines`] : lines;
+
 /** Which lines a file gains and loses; enough for files whose change is a block in one place. */
 function fileDiff({ path, before, content }: FileStep): string[] {
   if (content === null) return [`remove ${path}`];
@@ -286,7 +291,7 @@ function fileDiff({ path, before, content }: FileStep): string[] {
   while (tail < old.length - head && tail < wanted.length - head && old.at(-1 - tail) === wanted.at(-1 - tail)) tail++;
   return [
     `${before === null ? 'write' : 'change'} ${path}:`,
-    ...old.slice(head, old.length - tail).flatMap((line) => (line === '' ? [] : [`  - ${line}`])),
-    ...wanted.slice(head, wanted.length - tail).flatMap((line) => (line === '' ? [] : [`  + ${line}`])),
+    ...few(old.slice(head, old.length - tail).flatMap((line) => (line === '' ? [] : [`  - ${line}`]))),
+    ...few(wanted.slice(head, wanted.length - tail).flatMap((line) => (line === '' ? [] : [`  + ${line}`]))),
   ];
 }

@@ -17,6 +17,8 @@ const iface = fields({
   hostLink: orNull(text),
   port: optional(number),
   store: orNull(store),
+  mtu: optional(number),
+  dhcpOptions: optional(fields({ dns: optional(words), search: optional(words), hostname: optional(text) })),
 });
 
 const link = fields({ container: text, alias: text, from: text, to: text, ports: listOf(port) });
@@ -55,7 +57,7 @@ export const attachmentShape: Shape = fields({
   files: optional(words),
 });
 
-const written = optional(fields({ hosts: boolean, hostname: optional(orNull(text)) }));
+const written = optional(fields({ hosts: boolean, resolvConf: optional(text), hostname: optional(orNull(text)) }));
 const keptPorts = { publish: listOf(published), exposed: listOf(port) };
 
 export const keptShape: Shape = fields({

@@ -21,8 +21,11 @@ export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesSt
   const root = `/proc/${step.pid}/root`;
   const { resolvConf, hosts } = step.files;
   bestEffort(log, 'resolv.conf', () => {
-    if (resolvConf)
-      report(log, 'resolv.conf', writeBelowRoot(root, ['etc'], 'resolv.conf', resolvConf.text, resolvConf));
+    delete written.resolvConf;
+    if (!resolvConf) return;
+    const result = writeBelowRoot(root, ['etc'], 'resolv.conf', resolvConf.text, resolvConf);
+    report(log, 'resolv.conf', result);
+    if (result.outcome !== 'left') written.resolvConf = resolvConf.text;
   });
   bestEffort(log, '/etc/hosts', () => {
     if (hosts.length === 0 && !step.before?.hosts) return;

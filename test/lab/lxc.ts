@@ -37,6 +37,24 @@ for name; do
 done
 `;
 
+/** A container `debian` with the machine's own programs, as in a Debian, but nethooks is not in it. */
+export const DEBIAN_CONTAINER = `
+lxc-create -n debian -t none
+root=/var/lib/lxc/debian/rootfs
+mkdir -p $root/usr $root/etc $root/proc $root/sys $root/dev $root/run $root/tmp $root/var/lib/dhcp $root/var/lib/dhcpcd
+for name in bin sbin lib lib64; do ln -s usr/$name $root/$name; done
+for name in passwd group nsswitch.conf ld.so.cache alternatives dhcp dhcpcd.conf; do cp -a /etc/$name $root/etc/$name; done
+rm $root/etc/dhcp/dhclient-enter-hooks.d/nethooks
+: >$root/etc/fstab # dhclient-script reads it, and the lease is declined where it cannot
+cat >>/var/lib/lxc/debian/config <<'END'
+lxc.rootfs.path = dir:/var/lib/lxc/debian/rootfs
+lxc.uts.name = debian
+lxc.mount.auto = proc:mixed sys:ro
+lxc.mount.entry = /usr usr none ro,bind 0 0
+lxc.init.cmd = /bin/sleep 3600
+END
+`;
+
 /** Runs a command in a container and returns what it printed. Throws if it fails. */
 export function inContainer(host: ThrowawayHost, name: string, argv: readonly string[]): Promise<string> {
   return must(host, ['lxc-attach', '-n', name, '--', ...argv]);

@@ -42,6 +42,7 @@ export const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   unsure: [],
   iptables: [],
   files: {},
+  dhcpOptions: [],
   dnsmasq: {},
   resolver: { kind: 'file', text: null, link: null, registered: {} },
   upstreams: [],

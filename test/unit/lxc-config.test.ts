@@ -29,6 +29,7 @@ describe('a device', () => {
       hwaddr: '00:16:3e:01:02:03',
       addresses: ['10.0.0.7/24', '10.0.1.7/16'],
       gateway: 'auto',
+      mtu: 1400,
     });
   });
 

@@ -26,6 +26,8 @@ const VIEWS = {
     neighbours: [{ address: '', zones: [''] }],
     dhcp: { ...range, netmask: '', lease: 1, most: 1 },
     dhcpHostsDir: '',
+    dhcpOptionsDir: '',
+    macTags: '',
     leasesFile: '',
     dnsServers: '',
     search: '',

@@ -2,6 +2,7 @@
 
 import { knownConfig } from '../../config/cache.ts';
 import { planChange } from '../../host/change.ts';
+import { containerFindings } from '../../host/container-findings.ts';
 import type { NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
@@ -17,8 +18,10 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   requireRoot('status');
   const { config, mistake } =
     file === undefined ? await knownConfig() : { config: await configuration(file), mistake: null };
-  const { plan, facts } = await planChange(execUntil(performance.now() + 60_000), changeTo(config));
+  const exec = execUntil(performance.now() + 60_000);
+  const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
+  current.findings.push(...(await containerFindings(exec)));
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
   return current.findings.some(isMissing) ? EXIT.drift : EXIT.ok;

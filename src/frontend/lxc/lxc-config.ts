@@ -20,6 +20,8 @@ export interface LxcNic {
   addresses: string[];
   /** An address, or `auto` (the bridge's) or `dev` (none, the device itself). */
   gateway?: string;
+  /** Bytes; absent for the bridge's. */
+  mtu?: number;
   /** Whether LXC brings the device up. */
   up: boolean;
 }
@@ -90,6 +92,9 @@ function setSubkey(drafts: Map<number, Draft>, draft: Draft, key: string, value:
     case 'hwaddr':
       assign(draft, 'hwaddr', macOf(value));
       break;
+    case 'mtu':
+      assign(draft, 'mtu', mtuOf(value));
+      break;
     case 'flags': // whatever is set means up
       draft.up = given !== undefined;
       break;
@@ -99,10 +104,18 @@ function setSubkey(drafts: Map<number, Draft>, draft: Draft, key: string, value:
   }
 }
 
-function assign(draft: Draft, key: 'link' | 'name' | 'gateway' | 'hwaddr', value: string | undefined): void {
+function assign<Key extends 'link' | 'name' | 'gateway' | 'hwaddr' | 'mtu'>(
+  draft: Draft,
+  key: Key,
+  value: Draft[Key] | undefined,
+): void {
   if (value === undefined) delete draft[key];
   else draft[key] = value;
 }
+
+/** One that the kernel takes of a veth (ETH_MIN_MTU in linux/if_ether.h), and DHCP. */
+const mtuOf = (value: string): number | undefined =>
+  /^\d{2,5}$/.test(value) && Number(value) >= 68 && Number(value) <= 65535 ? Number(value) : undefined;
 
 /** LXC takes single digits, and separators as optional (lxc_convert_mac). */
 function macOf(value: string): string | undefined {

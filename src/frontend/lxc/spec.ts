@@ -113,7 +113,7 @@ function interfaceSpec({ nic, network, wanted, options }: MemberNic): InterfaceS
     link: { driver: 'none' },
     network,
     mac: nic.hwaddr ?? null,
-    mtu: options && options.mtu !== 'auto' ? options.mtu : null,
+    mtu: options && options.mtu !== 'auto' ? options.mtu : (nic.mtu ?? null),
     ...(options?.address === 'dhcp' && { dhcp: true as const }),
     anchored: true,
     addressing: {

@@ -12,7 +12,8 @@ import {
   type ProcessId,
 } from '../../model/attachment.ts';
 import { macFor, macOf } from '../../model/derived.ts';
-import { localnetNote, toldMac } from '../../model/paths.ts';
+import { dhcpOptionsText, optionNumbers } from '../../model/dhcp-options.ts';
+import { localnetNote, toldMac, toldOptions } from '../../model/paths.ts';
 import {
   elementsOf,
   isEmptyPolicy,
@@ -24,10 +25,19 @@ import {
   subtractElements,
 } from '../../model/policy.ts';
 import type { FileStep, Step } from '../../model/step.ts';
-import { containerFiles } from './container-files.ts';
+import { containerFiles, dhcpOptions } from './container-files.ts';
 import type { Driver, DriverTable, LinkPlan, LinkRequest } from './driver.ts';
 import type { BridgeQuestion, FileFacts, LinkFacts } from './facts.ts';
-import { dhcpHost, domainsOf, hostsFile, linkedNames, namesFile, ownNames, reservationFile } from './names.ts';
+import {
+  dhcpHost,
+  dhcpOptionsFile,
+  domainsOf,
+  hostsFile,
+  linkedNames,
+  namesFile,
+  ownNames,
+  reservationFile,
+} from './names.ts';
 import type { AttachmentSpec, Placed } from './spec.ts';
 
 /** What the attachment got from the store, and what it links to. */
@@ -153,7 +163,11 @@ function planForwarding(plans: LinkPlan[], placed: readonly Placed[], { forwardi
 
 /** Everything beside the links and the firewall: names, files, the record. */
 export function planAttachment(spec: AttachmentSpec, taken: Taken, facts: FileFacts, by: ProcessId): AttachmentPlan {
-  const interfaces = taken.placed.map((placed) => interfaceOf(spec, placed));
+  const interfaces = withDhcpOptions(
+    taken.placed.map((placed) => interfaceOf(spec, placed)),
+    spec,
+    taken.links,
+  );
   const policy = policyOf(spec, taken, interfaces);
   const record = {
     ...recordOf(spec, interfaces, by),
@@ -237,6 +251,18 @@ export function planContainerFiles(
   };
 }
 
+/** With what the container's own DHCP client is told. */
+export function withDhcpOptions(
+  interfaces: readonly Interface[],
+  { files, owner }: Pick<AttachmentSpec, 'files' | 'owner'>,
+  links: readonly Link[],
+): Interface[] {
+  const options = files && owner.kind === 'lxc' ? dhcpOptions(files, links) : null;
+  return interfaces.map(({ dhcpOptions: _, ...one }) =>
+    options && one.network !== null ? { ...one, dhcpOptions: options } : one,
+  );
+}
+
 /** The files that dnsmasq reads, where they differ. DHCP knows LXC's containers; what CNI made has no client inside. */
 export function planNames(record: AttachmentRecord, granted: Taken['granted'], facts: FileFacts): Step[] {
   const { owner, interfaces, names } = record;
@@ -261,9 +287,25 @@ export function planNames(record: AttachmentRecord, granted: Taken['granted'], f
       ...(before === one.mac ? [] : [{ ...fileStep(told, before, one.mac), shared: true as const }]),
     ];
   });
+  const options = interfaces.flatMap((one) => {
+    const { network, ifname, mac } = one;
+    if (network === null || mac === '' || owner.kind !== 'lxc') return [];
+    const text = dhcpOptionsText(one);
+    const now = optionNumbers(text);
+    // It takes on what is new or different, but keeps what is not there any more, also for whoever gets this MAC next.
+    const told = toldOptions(network, mac);
+    const before = facts.files[told] ?? null;
+    if (before?.split(' ').some((number) => !now.includes(number))) stale.add(network);
+    return [
+      ...write(dhcpOptionsFile(network, owner, ifname), text),
+      ...((before ?? '') === now.join(' ')
+        ? []
+        : [{ ...fileStep(told, before, now.join(' ') || null), shared: true as const }]),
+    ];
+  });
   if (facts.reloads && hosts.some(({ before }) => before !== null))
     for (const { network } of interfaces) if (network !== null) stale.add(network);
-  return [...hosts, ...reservations, ...reloads(stale)];
+  return [...hosts, ...reservations, ...options, ...reloads(stale)];
 }
 
 const reloads = (networks: ReadonlySet<string>): Step[] =>

@@ -1,5 +1,7 @@
 /** What stands in a container's own files: resolv.conf, hosts, hostname. Pure. */
+
 import { type NameDefaults, type NetworkConfig, overlay } from '../../model/config.ts';
+import type { DhcpOptions } from '../../model/dhcp-options.ts';
 import { dnsName } from '../../model/names.ts';
 import { type ResolvConf, renderResolvConf } from '../../model/resolv-conf.ts';
 import type { ContainerFiles } from '../../model/step.ts';
@@ -23,10 +25,10 @@ export interface Asking {
  * empty one; a copy of the host's leaves out servers on loopback, which would be the container itself. Null when nobody is left
  * to ask: a public server that nobody chose is never put in.
  */
-export function containerResolvConf({ own, network, linkDomain, host }: Asking): ResolvConf | null {
+export function containerResolvConf(asking: Asking): ResolvConf | null {
+  const { own, network, host } = asking;
   const said = network ? overlay(own, network.containers) : own;
   const ours = network?.dns === true;
-  const first = (...lists: string[][]): string[] => lists.find((list) => list.length > 0) ?? [];
   const nameservers = first(
     said.dns,
     ours ? [network.address] : [],
@@ -34,13 +36,20 @@ export function containerResolvConf({ own, network, linkDomain, host }: Asking):
     host.nameservers.filter((server) => !isLoopback(server)),
   );
   if (nameservers.length === 0) return null;
-  const search = first(said.dnsSearch, network ? [...(linkDomain ? [linkDomain] : []), network.domain] : host.search);
   return {
     nameservers,
-    search: search.length === 1 && search[0] === '.' ? [] : search,
+    search: searched(asking),
     options: first(said.dnsOption, ours || said.dns.length > 0 ? [] : host.options),
   };
 }
+
+function searched({ own, network, linkDomain, host }: Asking): string[] {
+  const { dnsSearch } = network ? overlay(own, network.containers) : own;
+  const search = first(dnsSearch, network ? [...(linkDomain ? [linkDomain] : []), network.domain] : host.search);
+  return search.length === 1 && search[0] === '.' ? [] : search;
+}
+
+const first = (...lists: string[][]): string[] => lists.find((list) => list.length > 0) ?? [];
 
 const isLoopback = (server: string): boolean => server.startsWith('127.') || server === '::1';
 
@@ -67,9 +76,29 @@ export function hostsLines({ hostnames, address, gateway, extraHost, links }: Ho
   ];
 }
 
+const NO_RESOLVER: ResolvConf = { nameservers: [], search: [], options: [] };
+
 /** Whether resolv.conf may have to name the host's own servers. */
 export const asksHostResolver = ({ options, network, resolvConf }: FilesSpec): boolean =>
   resolvConf === undefined && options.resolvConf !== 'none' && !(network?.dns === true && options.dns.length === 0);
+
+/** The domain of its links' aliases; null without links. */
+function linkDomain(name: string, network: NetworkConfig | null, links: readonly LinkName[]): string | null {
+  const own = dnsName(name);
+  return network && own !== null && links.length > 0 ? `${own}.${network.domain}` : null;
+}
+
+/** What its own DHCP client is told, so that it writes the same; null where the network's words are the container's, too. */
+export function dhcpOptions({ name, options, network }: FilesSpec, links: readonly LinkName[]): DhcpOptions | null {
+  const { dns, dnsSearch, hostname } = options;
+  const asking = { own: options, network, linkDomain: linkDomain(name, network, links), host: NO_RESOLVER };
+  const told: DhcpOptions = {
+    ...(dns.length > 0 ? { dns } : {}),
+    ...(dnsSearch.length > 0 || asking.linkDomain !== null ? { search: searched(asking) } : {}),
+    ...(hostname === null ? {} : { hostname }),
+  };
+  return Object.keys(told).length > 0 ? told : null;
+}
 
 /**
  * What a container's files are to say. On another one's network, address and links are that one's.
@@ -85,7 +114,6 @@ export function containerFiles(
   if (resolvConf !== undefined)
     return { files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null }, warnings: [] };
   const on = shared ?? { name, address, hostnames: [], links };
-  const parent = dnsName(on.name);
   const says = options.dns.length + options.dnsSearch.length + options.dnsOption.length > 0;
   const skipped = options.resolvConf === 'none' || (!network && !says);
   const wanted = skipped
@@ -93,8 +121,8 @@ export function containerFiles(
     : containerResolvConf({
         own: options,
         network,
-        linkDomain: network && parent !== null && on.links.length > 0 ? `${parent}.${network.domain}` : null,
-        host: host ?? { nameservers: [], search: [], options: [] },
+        linkDomain: linkDomain(on.name, network, on.links),
+        host: host ?? NO_RESOLVER,
       });
   const hosts = hostsLines({
     hostnames: [...(options.hostname === null ? [] : [options.hostname]), ...on.hostnames],

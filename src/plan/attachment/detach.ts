@@ -6,7 +6,7 @@ import type { Step } from '../../model/step.ts';
 import { planPolicy } from './attach.ts';
 import type { DriverTable } from './driver.ts';
 import type { FileFacts } from './facts.ts';
-import { domainsOf, namesFile, reservationFile } from './names.ts';
+import { dhcpOptionsFile, domainsOf, namesFile, reservationFile } from './names.ts';
 
 /** What of a record is to go. */
 export interface Leaving {
@@ -15,7 +15,7 @@ export interface Leaving {
   masquerade: Cidr[];
   /** Those of them in whose subnet nobody else is masqueraded. */
   alone: Cidr[];
-  /** Whether its reservations in DHCP go too: a container that is only stopped keeps them. */
+  /** Whether what DHCP knows of it goes too: a container that is only stopped keeps them. */
   forGood: boolean;
   /** Domains that have a file of its names, also those that the record does not know of. */
   domains: readonly string[];
@@ -37,7 +37,9 @@ export function planDetach(
   );
   const reservations = forGood
     ? interfaces.flatMap(({ network, ifname }) =>
-        network === null || owner.kind !== 'lxc' ? [] : remove(reservationFile(network, owner, ifname)),
+        network === null || owner.kind !== 'lxc'
+          ? []
+          : [reservationFile, dhcpOptionsFile].flatMap((path) => remove(path(network, owner, ifname))),
       )
     : [];
   const networks = [...new Set(interfaces.flatMap(({ network }) => network ?? []))];

@@ -2,7 +2,7 @@
 import { bare, isV6 } from '../../model/address.ts';
 import { fileNameOf, type Interface, type Names, type Owner } from '../../model/attachment.ts';
 import { dnsName } from '../../model/names.ts';
-import { dhcpHostsDir, namesDir } from '../../model/paths.ts';
+import { dhcpHostsDir, dhcpOptionsDir, namesDir } from '../../model/paths.ts';
 import { hostsEntry } from './hosts.ts';
 import type { LinkName } from './spec.ts';
 
@@ -58,10 +58,14 @@ export const namesFile = (domain: string, owner: Owner): string => `${namesDir(d
 export const reservationFile = (network: string, owner: Owner, ifname: string): string =>
   `${dhcpHostsDir(network)}/${fileNameOf(owner)}.${ifname}`;
 
+/** Where it is what its DHCP client is told otherwise than the network says. */
+export const dhcpOptionsFile = (network: string, owner: Owner, ifname: string): string =>
+  `${dhcpOptionsDir(network)}/${fileNameOf(owner)}.${ifname}`;
+
 /**
  * A reservation as dnsmasq reads it (dnsmasq(8), --dhcp-host): whoever has this MAC gets this address. No name in it: a lease
- * outlives the container, and its name would go on answering. No `set:TAG` either, by which single containers could be told
- * other servers: dnsmasq 2.90 that reads such a line anew (SIGHUP) after it has used it crashes. Empty without an IPv4 address.
+ * outlives the container, and its name would go on answering. No `set:TAG` either: dnsmasq 2.90 that reads such a line anew (SIGHUP)
+ * after it has used it crashes. Empty without an IPv4 address.
  */
 export function dhcpHost({ mac, addresses }: Interface): string {
   const address = addresses.find((one) => !isV6(one));

@@ -2,18 +2,21 @@
 
 import { isIPv4, netmask, sizeOf, subnetOf, toAddress } from '../../model/address.ts';
 import type { NetworkConfig } from '../../model/config.ts';
+import { macTags } from '../../model/dhcp-options.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import {
   DNSMASQ_RELOADS,
   dhcpHostsDir,
+  dhcpOptionsDir,
   dnsmasqConf,
   dnsmasqPid,
   leasesFile,
+  MAC_TAGS,
   namesDir,
   STATE,
   UPSTREAMS,
 } from '../../model/paths.ts';
-import type { FileStep, Step } from '../../model/step.ts';
+import type { DnsmasqStep, FileStep, Step } from '../../model/step.ts';
 import { parsed } from '../parsed.ts' with { type: 'macro' };
 import { fill } from '../template.ts';
 import { mtuOf } from './bridge.ts';
@@ -38,6 +41,9 @@ export interface DnsmasqView {
   /** `lease` is in seconds; `most` leases at a time, 0 for dnsmasq's own limit. */
   dhcp: { from: string; to: string; netmask: string; lease: number | 'infinite'; most: number } | null;
   dhcpHostsDir: string;
+  dhcpOptionsDir: string;
+  /** A file of configuration. */
+  macTags: string;
   leasesFile: string;
   /** Lists with commas, for DHCP; empty: the option is left out. */
   dnsServers: string;
@@ -78,6 +84,8 @@ function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: Host
       .map((other) => ({ address: other.address, zones: [other.domain, ...zonesOf([other])] })),
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease, most: mostLeases(network) },
     dhcpHostsDir: dhcpHostsDir(name),
+    dhcpOptionsDir: dhcpOptionsDir(name),
+    macTags: MAC_TAGS,
     leasesFile: leasesFile(name),
     dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
@@ -129,17 +137,27 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   // Also for networks without a dnsmasq, whose containers are told these servers.
   write(UPSTREAMS, facts.files[UPSTREAMS] ?? null, networks.length > 0 ? upstreamsFile(facts.upstreams) : null);
   write(DNSMASQ_RELOADS, facts.files[DNSMASQ_RELOADS] ?? null, wanted.length > 0 && forgetsLate(facts) ? '' : null);
-  const daemons: Step[] = [];
+  const tags = facts.files[MAC_TAGS] ?? null;
+  const wantedTags = wanted.some(({ dhcp }) => dhcp !== null) ? macTags() : null;
+  write(MAC_TAGS, tags, wantedTags);
+  const daemons: DnsmasqStep[] = [];
+  const reloads: Step[] = [];
   for (const network of wanted) {
     const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
     const conf = dnsmasqConfig(network, wanted, facts);
     write(dnsmasqConf(network.name), fact.conf, conf);
-    const directories = [dhcpHostsDir(network.name), namesDir(network.domain), STATE];
+    const directories = [dhcpHostsDir(network.name), dhcpOptionsDir(network.name), namesDir(network.domain), STATE];
     const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
-    else if (fact.conf !== conf) daemons.push({ ...daemon, action: 'restart' });
+    else if (fact.conf !== conf || (tags !== null && tags !== wantedTags))
+      daemons.push({ ...daemon, action: 'restart' });
+    const own = facts.dhcpOptions.filter((one) => one.network === network.name && one.found !== one.wanted);
+    for (const { path, found, wanted: text } of own) write(path, found, text);
+    // It forgets no option by itself. One that is only starting has none.
+    if (own.some(({ found }) => found !== null) && daemons.at(-1)?.network !== network.name)
+      reloads.push({ kind: 'reload-dnsmasq', network: network.name });
   }
-  return [...gone, ...files, ...daemons];
+  return [...gone, ...files, ...daemons, ...reloads];
 }
 
 /** Whether dnsmasq notices hosts files that go only when it is told to read all anew (dnsmasq's CHANGELOG, 2.87). */
