@@ -158,7 +158,13 @@ export interface WrittenFiles {
   hosts: boolean;
   /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
   hostname?: string | null;
+  /** Files for systemd's daemons, and directories that were made for them: paths below the root, in the order in which they were made. */
+  dropIns?: string[];
 }
+
+/** Whether anything of ours stands in them. */
+export const isWritten = ({ hosts, hostname, dropIns = [] }: WrittenFiles): boolean =>
+  hosts || hostname !== undefined || dropIns.length > 0;
 
 /** The first IPv4 address of an interface, without prefix length; null without one. */
 export const ipv4Of = ({ addresses }: Pick<Interface, 'addresses'>): string | null =>

@@ -156,6 +156,14 @@ export interface ContainerFiles {
   hosts: string[];
   /** null: as LXC's configuration has it. */
   hostname: string | null;
+  /** For systemd's daemons, where the container has them. */
+  dropIns: DropIn[];
+}
+
+/** A file `/etc/systemd/DAEMON.conf.d/nethooks.conf`. */
+export interface DropIn {
+  daemon: 'resolved' | 'networkd';
+  text: string;
 }
 
 /** Has a network's dnsmasq read its files anew: it never forgets a reservation by itself nor, before 2.87, a hosts file that goes. */

@@ -17,6 +17,7 @@ import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
+import { clearFiles } from '../lxc/clear-files.ts';
 import { knownContainers } from '../lxc/containers.ts';
 import { giveAllBack, remainingOf, runningNotes } from '../lxc/give-back.ts';
 import { detach } from '../target/attach.ts';
@@ -96,6 +97,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const lxc = await lxcGivenBack(exec, networks);
   for (const line of [...lxc.lines, ...lxc.notes]) say(line);
   await applyUntilFailure(how, lxc.steps);
+  for (const { name, configFile } of knownContainers().containers) clearFiles(warn, name, configFile);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
   for (const line of sentences(plan.steps)) say(line);
   await applyUntilFailure(how, plan.steps);

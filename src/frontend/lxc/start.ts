@@ -5,6 +5,7 @@ import { fileFacts } from '../../attachment/facts.ts';
 import { knownConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
+import { isWritten } from '../../model/attachment.ts';
 import type { Config, NetworkConfig } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { isSafeName } from '../../model/names.ts';
@@ -43,7 +44,9 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   if (members.length === 0) {
     await requireNothing(options);
     const shared = sharedNetwork(configFile, config);
-    if (shared !== null || saysNames(options)) await writeFilesOnly(how, starting, options, shared);
+    const { written } = readKept(name);
+    if (shared !== null || saysNames(options) || (written && isWritten(written)))
+      await writeFilesOnly(how, starting, options, shared);
     return;
   }
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');

@@ -3,6 +3,7 @@ import { type NameDefaults, type NetworkConfig, overlay } from '../../model/conf
 import { dnsName } from '../../model/names.ts';
 import { type ResolvConf, renderResolvConf } from '../../model/resolv-conf.ts';
 import type { ContainerFiles } from '../../model/step.ts';
+import { dropIns } from './drop-ins.ts';
 import { hostsEntry } from './hosts.ts';
 import type { FilesSpec } from './spec.ts';
 
@@ -92,7 +93,10 @@ export function containerFiles(
   host: ResolvConf | null,
 ): { files: ContainerFiles; warnings: string[] } {
   if (resolvConf !== undefined)
-    return { files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null }, warnings: [] };
+    return {
+      files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null, dropIns: [] },
+      warnings: [],
+    };
   const own = dnsName(name);
   const says = options.dns.length + options.dnsSearch.length + options.dnsOption.length > 0;
   const skipped = options.resolvConf === 'none' || (!network && !says);
@@ -116,6 +120,7 @@ export function containerFiles(
       resolvConf: wanted && { text: renderResolvConf(wanted), force: options.resolvConf === 'force' },
       hosts,
       hostname: options.hostname,
+      dropIns: dropIns(wanted, network !== null),
     },
     warnings:
       wanted || skipped
