@@ -17,12 +17,13 @@ import {
   showOwner,
 } from '../model/attachment.ts';
 import type { Finding } from '../model/finding.ts';
-import { RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
+import { leasedName, RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { showHostPort } from '../plan/attachment/publish.ts';
 import { parseListing, TABLE } from '../plan/host/nft-listing.ts';
 import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/addresses.ts';
 import { abandonedCopies } from '../store/copies.ts';
+import { isRemembered, listLeasedNames } from '../store/leases.ts';
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
 import { isInProgress, isLive, listKept, listRecords, readKept, unsureAddresses } from '../store/records.ts';
@@ -126,9 +127,10 @@ export function readOwners(): Owners {
 /** Whether it may have what its record does not say yet, or any more. */
 const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
 
-/** Hosts files of names, reservations in DHCP, and why starts were refused. */
+/** Hosts files of names, reservations in DHCP, names of leases, and why starts were refused. */
 const listFiles = (): string[] => [
   ...filesIn(REFUSALS).map((file) => `${REFUSALS}/${file}`),
+  ...listLeasedNames().map(leasedName),
   ...filesIn(`${RUN}/names`).flatMap((domain) =>
     filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`),
   ),
@@ -153,6 +155,7 @@ const listAbandoned = (): string[] => [
 function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   const file = basename(path);
   if (dirname(path) === REFUSALS) return readRefusal(file) !== null;
+  if (path === leasedName(file)) return isRemembered(file);
   if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
   const [, container = '', ifname = ''] = /^(.*)\.(.*)$/.exec(file) ?? [];
   const has = ({ interfaces }: Pick<KeptRecord, 'interfaces'>): boolean =>

@@ -104,6 +104,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     dnsUpstream: values['dns-upstream'],
     dhcp,
     lease: values.lease,
+    dhcpNames: (values['dhcp-names'] ?? namesItself(values)) && values.dns.dns && dhcp !== null,
     reserve,
     icc: values.icc,
     routed: values.routed,
@@ -114,6 +115,9 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     containers: overlay(nameDefaults(values.dns.servers, values), defaults),
   };
 }
+
+/** Whether machines that are there by DHCP alone may say what they are called: not where nobody is believed who he is. */
+const namesItself = ({ icc }: { icc: boolean }): boolean => icc;
 
 interface NameKeys {
   'dns-search': string[];

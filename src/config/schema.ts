@@ -87,6 +87,7 @@ export const networkSchema = v.strictObject({
   ...nameKeys,
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),
+  'dhcp-names': v.optional(boolean),
   reserve: v.optional(range),
   icc: v.optional(boolean, true),
   routed: v.optional(boolean, false),

@@ -12,7 +12,7 @@ import { readText } from '../system/files.ts';
 export interface AttachmentStatus {
   /** As people call it; two of different kinds may have the same. */
   name: string;
-  /** `lxc/NAME`, `cni/NETWORK/ID:IFNAME` or `attach/ID:IFNAME`. */
+  /** `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME` or `dhcp/ADDRESS`. */
   id: string;
   /** The id under which it holds addresses. */
   holder: string;
@@ -64,6 +64,7 @@ function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusa
   const state = stateOf(record);
   return {
     ...called(owner),
+    ...(owner.kind === 'dhcp' ? { name: record.names.own[0] ?? owner.address } : {}),
     state,
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
@@ -98,7 +99,7 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
 }
 
 const called = (owner: Owner): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
-  name: owner.kind === 'lxc' ? owner.name : owner.id.replace(/^attached\.[a-z]+\./, ''),
+  name: 'id' in owner ? owner.id.replace(/^attached\.[a-z]+\./, '') : owner.kind === 'lxc' ? owner.name : owner.address,
   id: attachmentId(owner),
   holder: holderIdOf(owner),
 });

@@ -23,6 +23,7 @@ import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
+import { leaseScript } from '../system/install.ts';
 import { resolverFact } from '../system/resolver.ts';
 import { readRoutes } from '../system/routes.ts';
 
@@ -70,6 +71,7 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
     processors: availableParallelism(),
+    leaseScript: leaseScript(),
     dnsmasqVersion: versionOf(exec, 'dnsmasq', '/usr/sbin/dnsmasq', /version (\S+)/),
   };
 }

@@ -33,10 +33,16 @@ const policy = fields({
   masquerade: words,
 });
 
-const life = orNull(either(fields({ pid: number, started: orNull(text) }), fields({ netns: text, namespace: text })));
+const life = orNull(
+  either(
+    fields({ pid: number, started: orNull(text) }),
+    fields({ netns: text, namespace: text }),
+    fields({ lease: text, address: text, mac: text }),
+  ),
+);
 
 export const attachmentShape: Shape = fields({
-  owner: fields({ kind: word('lxc', 'cni', 'attach') }),
+  owner: fields({ kind: word('lxc', 'cni', 'attach', 'dhcp') }),
   state: word('intent', 'attached', 'leaving'),
   by: optional(fields({ pid: number, started: orNull(text) })),
   life,

@@ -27,6 +27,7 @@ const VIEWS = {
     dhcp: { ...range, netmask: '', lease: 1, most: 1 },
     dhcpHostsDir: '',
     leasesFile: '',
+    leaseScript: '',
     dnsServers: '',
     search: '',
     mtu: 1,

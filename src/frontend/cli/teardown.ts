@@ -106,7 +106,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
 }
 
 /** What CNI's runtimes and `nethooks attach` have connected, whether or not it is still there. */
-const connected = (): AttachmentRecord[] => recordsWhere(({ kind }) => kind !== 'lxc');
+const connected = (): AttachmentRecord[] => recordsWhere(({ kind }) => kind === 'cni' || kind === 'attach');
 
 const print = (plan: Teardown): void => console.log(JSON.stringify(plan, null, 2));
 

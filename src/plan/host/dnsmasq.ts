@@ -39,6 +39,8 @@ export interface DnsmasqView {
   dhcp: { from: string; to: string; netmask: string; lease: number | 'infinite'; most: number } | null;
   dhcpHostsDir: string;
   leasesFile: string;
+  /** What is told of leases; false where nobody is. */
+  leaseScript: string | false;
   /** Lists with commas, for DHCP; empty: the option is left out. */
   dnsServers: string;
   search: string;
@@ -79,6 +81,7 @@ function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: Host
     dhcp: dhcp && { ...dhcp, netmask: netmask(network.prefix), lease: network.lease, most: mostLeases(network) },
     dhcpHostsDir: dhcpHostsDir(name),
     leasesFile: leasesFile(name),
+    leaseScript: network.dhcpNames && (facts.leaseScript ?? false),
     dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
     mtu: mtuOf(network, facts),
