@@ -62,14 +62,16 @@ export function attachmentNamed(name: string): AttachmentStatus {
 function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusal>): AttachmentStatus {
   const { owner, life, interfaces, policy, links } = record;
   const state = stateOf(record);
+  const names = state === 'gone' ? [] : answeringNames(record);
   return {
     ...called(owner),
-    ...(owner.kind === 'dhcp' ? { name: record.names.own[0] ?? owner.address } : {}),
+    // Its name may be somebody else's by now.
+    ...(owner.kind === 'dhcp' && names.length > 0 ? { name: record.names.own[0] as string } : {}),
     state,
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
     interfaces,
-    names: state === 'gone' ? [] : answeringNames(record),
+    names,
     ports: policy?.publish ?? [],
     links,
     refused: owner.kind === 'lxc' ? (refusals.get(owner.name) ?? null) : null,

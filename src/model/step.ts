@@ -160,10 +160,13 @@ export interface ContainerFiles {
   dropIns: DropIn[];
 }
 
-/** A file `/etc/systemd/DAEMON.conf.d/nethooks.conf`. */
+/** A file `/etc/systemd/DIRECTORY/nethooks.conf`. */
 export interface DropIn {
   daemon: 'resolved' | 'networkd';
+  directory: string;
   text: string;
+  /** A file below /etc/systemd that goes before, if it has the words. */
+  unless?: { file: string; says: string };
 }
 
 /** Has a network's dnsmasq read its files anew: it never forgets a reservation by itself nor, before 2.87, a hosts file that goes. */

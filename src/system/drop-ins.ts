@@ -1,12 +1,13 @@
 /** Drop-ins for systemd's daemons below a container's root (plan/attachment/drop-ins.ts), where it has them. */
 import type { DropIn } from '../model/step.ts';
 import { isDropIn } from '../plan/attachment/drop-ins.ts';
-import { existsBelowRoot, removeBelowRoot, removeDirectoryBelowRoot, writeBelowRoot } from './rootfs.ts';
+import { existsBelowRoot, readBelowRoot, removeBelowRoot, removeDirectoryBelowRoot, writeBelowRoot } from './rootfs.ts';
 
-const DAEMONS: DropIn['daemon'][] = ['resolved', 'networkd'];
+const ETC = ['etc', 'systemd'];
 const NAME = 'nethooks.conf';
-const directoryOf = (daemon: DropIn['daemon']): string[] => ['etc', 'systemd', `${daemon}.conf.d`];
-const pathOf = (daemon: DropIn['daemon']): string => [...directoryOf(daemon), NAME].join('/');
+const pathOf = ({ directory }: DropIn): string => [...ETC, directory, NAME].join('/');
+/** Nobody writes longer files of that kind. */
+const MAX_BYTES = 1 << 16;
 
 /**
  * Writes those that are wanted and takes the others back.
@@ -20,16 +21,19 @@ export function writeDropIns(
   before: readonly string[],
 ): string[] {
   const made = [...before];
-  for (const { daemon, text } of wanted) {
-    if (!hasDaemon(root, daemon)) continue;
+  const staying = wanted.filter((one) => hasDaemon(root, one) && !isSaid(root, one));
+  for (const one of staying) {
+    const { directory, text } = one;
     const edit = (there: string | null) => (there === null || isDropIn(there) ? text : null);
-    const { outcome, reason } = writeBelowRoot(root, directoryOf(daemon), NAME, edit, { made });
-    const path = pathOf(daemon);
+    const { outcome, reason } = writeBelowRoot(root, [...ETC, ...directory.split('/')], NAME, edit, { made });
+    const path = pathOf(one);
     if (outcome === 'left') log(`/${path} in the container is left as it is: ${reason}`);
     else if (!made.includes(path)) made.push(path);
   }
-  const unwanted = DAEMONS.filter((daemon) => !wanted.some((one) => one.daemon === daemon));
-  return unwanted.reduce((left, daemon) => removeDropIn(root, daemon, left), made);
+  const paths = staying.map(pathOf);
+  return made
+    .filter((path) => path.endsWith(`/${NAME}`) && !paths.includes(path))
+    .reduce((left, path) => removeDropIn(root, path, left), made);
 }
 
 /** Takes all of it back. */
@@ -37,13 +41,11 @@ export const clearDropIns = (root: string, made: readonly string[]): void =>
   void writeDropIns(() => {}, root, [], made);
 
 /** @returns what is left of ours */
-function removeDropIn(root: string, daemon: DropIn['daemon'], made: string[]): string[] {
-  const path = pathOf(daemon);
-  if (!made.includes(path)) return made;
-  const directory = directoryOf(daemon);
+function removeDropIn(root: string, path: string, made: readonly string[]): string[] {
+  const directory = path.split('/').slice(0, -1);
   removeBelowRoot(root, directory, NAME, isDropIn);
   const left = made.filter((one) => one !== path);
-  // The directories that were made for it, the innermost first, as long as nothing else needs them.
+  // The directories that were made for it, the innermost first, as long as nothing else of ours needs them.
   for (let depth = directory.length; depth > 0; depth--) {
     const own = directory.slice(0, depth).join('/');
     if (!left.includes(own) || left.some((one) => one.startsWith(`${own}/`))) break;
@@ -54,8 +56,15 @@ function removeDropIn(root: string, daemon: DropIn['daemon'], made: string[]): s
 }
 
 /** Below /lib where that is no link to /usr/lib. */
-const hasDaemon = (root: string, daemon: DropIn['daemon']): boolean =>
+const hasDaemon = (root: string, { daemon }: DropIn): boolean =>
   [
     ['usr', 'lib', 'systemd'],
     ['lib', 'systemd'],
   ].some((dirs) => existsBelowRoot(root, dirs, `systemd-${daemon}`));
+
+/** Whether somebody else says it. */
+function isSaid(root: string, { unless }: DropIn): boolean {
+  if (!unless) return false;
+  const words = [...ETC, ...unless.file.split('/')];
+  return readBelowRoot(root, words.slice(0, -1), words.at(-1) as string, MAX_BYTES)?.includes(unless.says) ?? false;
+}

@@ -85,12 +85,14 @@ export const asksHostResolver = ({ options, network, resolvConf }: FilesSpec): b
  * What a container's files are to say.
  * @param links its links, with the addresses that they lead to
  * @param address its own; null on no network of ours
+ * @param ifnames its interfaces on networks of ours
  */
 export function containerFiles(
   { name, options, network, resolvConf }: FilesSpec,
   links: readonly LinkName[],
   address: string | null,
   host: ResolvConf | null,
+  ifnames: readonly string[] = [],
 ): { files: ContainerFiles; warnings: string[] } {
   if (resolvConf !== undefined)
     return {
@@ -120,7 +122,7 @@ export function containerFiles(
       resolvConf: wanted && { text: renderResolvConf(wanted), force: options.resolvConf === 'force' },
       hosts,
       hostname: options.hostname,
-      dropIns: dropIns(wanted, network !== null),
+      dropIns: dropIns(wanted, network && ifnames),
     },
     warnings:
       wanted || skipped
