@@ -113,7 +113,6 @@ const SCENARIOS: Scenario[] = [
   },
   {
     what: 'a lease comes, then goes',
-    sample: true,
     before: 'echo "0 02:00:00:00:00:77 10.0.3.150 * *" >>/var/lib/nethooks/br0.leases',
     killed: `${LEASE} add 02:00:00:00:00:77 10.0.3.150 machine`,
     after: `sed -i /10.0.3.150/d /var/lib/nethooks/br0.leases; ${LEASE} del 02:00:00:00:00:77 10.0.3.150`,
