@@ -1,6 +1,6 @@
 /**
- * A container's own files: resolv.conf, hosts, hostname, drop-ins for systemd. Below its root only, which is hostile (rootfs.ts). It can do without any of
- * them: what goes wrong is logged.
+ * A container's own files: resolv.conf, hosts, hostname, drop-ins for systemd. Below its root only, which is hostile (rootfs.ts). It can
+ * do without any of them: what goes wrong is logged.
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import type { WrittenFiles } from '../model/attachment.ts';

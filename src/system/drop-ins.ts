@@ -21,7 +21,9 @@ export function writeDropIns(
   before: readonly string[],
 ): string[] {
   const made = [...before];
-  const staying = wanted.filter((one) => hasDaemon(root, one) && !isSaid(root, one));
+  // Most containers have no systemd: one look is enough for them.
+  const isThere = wanted.length > 0 && existsBelowRoot(root, ['etc'], 'systemd');
+  const staying = isThere ? wanted.filter((one) => hasDaemon(root, one) && !isSaid(root, one)) : [];
   for (const one of staying) {
     const { directory, text } = one;
     const edit = (there: string | null) => (there === null || isDropIn(there) ? text : null);

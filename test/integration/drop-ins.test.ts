@@ -122,7 +122,7 @@ it('nothing is made where etc or etc/systemd leads outside', () => {
     symlinkSync(outside, join(root, path));
     expect(write()).toEqual([]);
   }
-  expect(said.join()).toContain('etc is no directory');
+  expect(said.join()).toContain('etc/systemd is no directory');
 });
 
 it('a file that sets KeepConfiguration itself has its way', () => {
