@@ -193,7 +193,7 @@ function descendMaking(open: Open, root: Located, dirs: readonly string[], rootP
       makeDirectory(parent, name, open);
       made.push(shown);
     }
-    const directory = descend(open, parent, [name], rootPath);
+    const directory = descend(open, parent, [name], rootPath, dirs.slice(0, depth));
     if (isMissing && directory.mount !== parent.mount) throw new Refusal(`${shown} is a mount of its own`);
     return directory;
   }, root);
