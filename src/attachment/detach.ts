@@ -118,7 +118,7 @@ const portsOf = (id: string) => listPorts().filter(({ container }) => container 
 
 /** What can be said of the interfaces of a record that was lost: the host's end is called by the ids. */
 function guessed({ owner, interfaces }: AttachmentRecord): Interface[] {
-  if (owner.kind === 'lxc' || (owner.kind === 'cni' && owner.chained)) return interfaces;
+  if (owner.kind === 'lxc' || owner.kind === 'dhcp' || (owner.kind === 'cni' && owner.chained)) return interfaces;
   const network = owner.kind === 'cni' ? owner.network : ATTACHED;
   const hostLink = hostLinkOf(network, owner.id, owner.ifname);
   const [first] = interfaces;
@@ -165,10 +165,10 @@ async function removeUnknown({ exec }: Applying, interfaces: readonly Interface[
 
 /** Does something with the connected namespace open, where it is still there. */
 export async function withNamespace<T>(how: Applying, life: Life, use: (how: Applying) => Promise<T>): Promise<T> {
-  const path = life === null ? null : 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
-  const there =
-    life !== null && path !== null && ('netns' in life ? namespaceAt(path) === life.namespace : isAlive({ life }));
-  if (!there || path === null) return use(how);
+  if (life === null || 'lease' in life) return use(how);
+  const path = 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
+  const there = 'netns' in life ? namespaceAt(path) === life.namespace : isAlive({ life });
+  if (!there) return use(how);
   const fd = openSync(path, 'r');
   try {
     return await use({ ...how, namespace: { fd, host: null, inside: null } });

@@ -18,12 +18,13 @@ import {
 } from '../model/attachment.ts';
 import { hasDhcpOptions } from '../model/dhcp-options.ts';
 import type { Finding } from '../model/finding.ts';
-import { dhcpHostsDir, dhcpOptionsDir, RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
+import { dhcpHostsDir, dhcpOptionsDir, leasedName, RUN, refusalFile, SLOTS, STATE } from '../model/paths.ts';
 import { elementsAbout, elementsOf, mapElements, type PolicyElements, subtractElements } from '../model/policy.ts';
 import { showHostPort } from '../plan/attachment/publish.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
 import { DEFAULT_DATA_DIR, type Holder, listAddresses, storeOf } from '../store/addresses.ts';
 import { abandonedCopies } from '../store/copies.ts';
+import { isRemembered, listLeasedNames } from '../store/leases.ts';
 import { listNotes } from '../store/links.ts';
 import { type HeldPort, listPorts, samePort } from '../store/ports.ts';
 import {
@@ -139,9 +140,10 @@ export function readOwners(): Owners {
 /** Whether it may have what its record does not say yet, or any more. */
 const isUnsure = (record: AttachmentRecord): boolean => record.rebuilt === true || isInProgress(record);
 
-/** Hosts files of names, what DHCP knows of containers, and why starts were refused. */
+/** Hosts files of names, what DHCP knows of containers, names of leases, and why starts were refused. */
 const listFiles = (): string[] => [
   ...filesIn(REFUSALS).map((file) => `${REFUSALS}/${file}`),
+  ...listLeasedNames().map(leasedName),
   ...filesIn(`${RUN}/names`).flatMap((domain) =>
     filesIn(`${RUN}/names/${domain}`).map((file) => `${RUN}/names/${domain}/${file}`),
   ),
@@ -168,6 +170,7 @@ const listAbandoned = (): string[] => [
 function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   const file = basename(path);
   if (dirname(path) === REFUSALS) return readRefusal(file) !== null;
+  if (path === leasedName(file)) return isRemembered(file);
   if (path.startsWith(`${RUN}/names/`)) return live.some(({ owner }) => fileNameOf(owner) === file);
   const [, container = '', ifname = ''] = /^(.*)\.(.*)$/.exec(file) ?? [];
   const isOptions = basename(dirname(path)) === basename(dhcpOptionsDir('-'));

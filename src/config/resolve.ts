@@ -99,6 +99,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
         value: values.source,
         message: `with ${key} = ${key === 'internal'} nothing is translated; allowed: one of the two`,
       });
+  const antispoof = values.antispoof ?? !values.icc;
   return {
     name,
     address,
@@ -111,9 +112,11 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     dnsUpstream: values['dns-upstream'],
     dhcp,
     lease: values.lease,
+    // What machines call themselves counts nothing where nobody is believed who he is.
+    dhcpNames: (values['dhcp-names'] ?? !antispoof) && values.dns.dns && dhcp !== null,
     reserve,
     icc: values.icc,
-    antispoof: values.antispoof ?? !values.icc,
+    antispoof,
     source: values.source ?? null,
     routed: values.routed,
     trusted: values.trusted,

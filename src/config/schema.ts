@@ -86,6 +86,7 @@ export const networkSchema = v.strictObject({
   ...nameKeys,
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),
+  'dhcp-names': v.optional(boolean),
   reserve: v.optional(range),
   icc: v.optional(boolean, true),
   antispoof: v.optional(boolean),

@@ -12,7 +12,7 @@ import { readText } from '../system/files.ts';
 export interface AttachmentStatus {
   /** As people call it; two of different kinds may have the same. */
   name: string;
-  /** `lxc/NAME`, `cni/NETWORK/ID:IFNAME` or `attach/ID:IFNAME`. */
+  /** `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME` or `dhcp/ADDRESS`. */
   id: string;
   /** The id under which it holds addresses. */
   holder: string;
@@ -66,14 +66,17 @@ export function attachmentNamed(name: string): AttachmentStatus {
 function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusal>): AttachmentStatus {
   const { owner, life, interfaces, policy, links } = record;
   const state = stateOf(record);
+  const names = state === 'gone' ? [] : answeringNames(record);
   return {
     ...called(owner),
+    // Its name may be somebody else's by now.
+    ...(owner.kind === 'dhcp' && names.length > 0 ? { name: record.names.own[0] as string } : {}),
     state,
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
     interfaces,
     shares: record.shares ?? null,
-    names: state === 'gone' ? [] : answeringNames(record),
+    names,
     ports: policy?.publish ?? [],
     links,
     source: policy?.source?.to ?? null,
@@ -106,7 +109,7 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
 }
 
 const called = (owner: Owner): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
-  name: owner.kind === 'lxc' ? owner.name : owner.id.replace(/^attached\.[a-z]+\./, ''),
+  name: 'id' in owner ? owner.id.replace(/^attached\.[a-z]+\./, '') : owner.kind === 'lxc' ? owner.name : owner.address,
   id: attachmentId(owner),
   holder: holderIdOf(owner),
 });

@@ -34,6 +34,7 @@ import { hasFixedMac } from '../system/bridge.ts';
 import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
+import { leaseScript } from '../system/install.ts';
 import { resolverFact } from '../system/resolver.ts';
 import { readRoutes } from '../system/routes.ts';
 import { readRuleset } from '../system/tables.ts';
@@ -114,6 +115,7 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
     processors: availableParallelism(),
+    leaseScript: leaseScript(),
     dnsmasqVersion: versionOf(exec, 'dnsmasq', '/usr/sbin/dnsmasq', /version (\S+)/),
   };
 }
@@ -249,7 +251,7 @@ function attachedInterfaces(
 
 /** What the interfaces of a running container are paired with, as it sees them itself. */
 function portsInside(exec: Exec, { life }: AttachmentRecord): ReadonlyMap<string, number> {
-  if (life === null) return new Map();
+  if (life === null || !('netns' in life || 'pid' in life)) return new Map();
   const netns = 'netns' in life ? life.netns : `/proc/${life.pid}/ns/net`;
   const { code, stdout } = exec('nsenter', [`--net=${netns}`, 'ip', 'link', 'show']);
   return code === 0 ? portsIn(stdout) : new Map();

@@ -4,7 +4,6 @@ import { sizeOf } from '../model/address.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
 import type { HostFacts } from '../model/facts.ts';
 import { type Finding, inOneLine } from '../model/finding.ts';
-import { leasesFile } from '../model/paths.ts';
 import { describe, type Plan, type Step } from '../model/step.ts';
 import { BRIDGE_CHAINS } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
@@ -12,16 +11,12 @@ import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
 import { parseListing } from '../plan/host/nft-listing.ts';
 import { checksumRule, ownRules } from '../plan/host/rules.ts';
 import { type Holder, listAddresses, storeOf } from '../store/addresses.ts';
-import { readText } from '../system/files.ts';
+import { type Lease, readLeases } from '../store/leases.ts';
 import { type AttachmentStatus, listAttachments } from './attachments.ts';
 
-export interface Lease {
-  address: string;
-  mac: string;
-  /** What the machine calls itself; it is not a name in DNS. */
+export interface LeaseStatus extends Lease {
+  /** The name that answers for a machine without a hook; empty for none. */
   hostname: string;
-  /** ms since the epoch; null for ever. */
-  expires: number | null;
 }
 
 export interface ContainerStatus {
@@ -60,7 +55,7 @@ export interface NetworkStatus {
   dnsmasq: number | null;
   reserved: { held: number; of: number };
   containers: ContainerStatus[];
-  leases: Lease[];
+  leases: LeaseStatus[];
 }
 
 export interface Status {
@@ -150,7 +145,7 @@ function networkStatus(
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: sizeOf(reserve) },
     containers: held.map(({ address: own, holder }) => containerStatus(network, own, holder, attachments)),
-    leases: readLeases(name),
+    leases: readLeases(name).map((lease) => ({ ...lease, hostname: leasedName(lease, attachments) })),
   };
 }
 
@@ -190,18 +185,5 @@ function containerStatus(
   };
 }
 
-/** dnsmasq's lease file: expiry in seconds since the epoch or 0, MAC, address, name or *, client id. */
-function readLeases(network: string): Lease[] {
-  return (readText(leasesFile(network)) ?? '').split('\n').flatMap((line) => {
-    const [expires, mac, address, hostname] = line.split(' ');
-    if (!expires || !mac || !address || !hostname) return [];
-    return [
-      {
-        address,
-        mac,
-        hostname: hostname === '*' ? '' : hostname,
-        expires: expires === '0' ? null : Number(expires) * 1000,
-      },
-    ];
-  });
-}
+const leasedName = ({ address }: Lease, attachments: readonly AttachmentStatus[]): string =>
+  attachments.find(({ id }) => id === `dhcp/${address}`)?.names[0] ?? '';

@@ -2,17 +2,21 @@
  * What connects one network namespace to networks: plain data. LXC's start, a CNI ADD and `nethooks attach` all make one, and what is
  * taken back, healed, shown or swept is read from its record, never from the configuration of the day.
  */
-import { type Cidr, isV6 } from './address.ts';
+import { type Cidr, isAddress, isV6 } from './address.ts';
 import type { LinkOption } from './container-options.ts';
 import type { DhcpOptions } from './dhcp-options.ts';
 import type { Policy, Published } from './policy.ts';
 import type { Port } from './ports.ts';
 
-/** Whose attachment it is. `chained`: names only, on an interface that another CNI plugin made. */
+/**
+ * Whose attachment it is. `chained`: names only, on an interface that another CNI plugin made. `dhcp`: a machine that is on a network by
+ * DHCP alone, of which we have no more than its name.
+ */
 export type Owner =
   | { kind: 'lxc'; name: string }
   | { kind: 'cni'; network: string; id: string; ifname: string; chained?: true }
-  | { kind: 'attach'; id: string; ifname: string };
+  | { kind: 'attach'; id: string; ifname: string }
+  | { kind: 'dhcp'; address: string };
 
 /** The owner in one word, safe as a path: the record's file, and the holder in every register. */
 export function attachmentId(owner: Owner): string {
@@ -23,6 +27,8 @@ export function attachmentId(owner: Owner): string {
       return `attach/${owner.id}:${owner.ifname}`;
     case 'cni':
       return `cni/${owner.network}/${owner.id}:${owner.ifname}${owner.chained ? '#dns' : ''}`;
+    case 'dhcp':
+      return `dhcp/${owner.address}`;
   }
 }
 
@@ -31,6 +37,7 @@ export function ownerOf(id: string): Owner | null {
   const [kind, ...rest] = id.split('/');
   const last = rest.at(-1) ?? '';
   if (kind === 'lxc' && rest.length === 1) return { kind, name: last };
+  if (kind === 'dhcp' && rest.length === 1 && isAddress(last)) return { kind, address: last };
   const [, container = '', ifname = '', chained] = /^([^:]+):([^#]+?)(#dns)?$/.exec(last) ?? [];
   if (container === '') return null;
   if (kind === 'attach' && rest.length === 1) return { kind, id: container, ifname };
@@ -43,13 +50,17 @@ export const showOwner = (id: string): string => {
   const owner = ownerOf(id);
   if (owner === null) return id;
   if (owner.kind === 'lxc') return `container ${owner.name}`;
+  if (owner.kind === 'dhcp') return `the DHCP client at ${owner.address}`;
   return owner.kind === 'attach'
     ? owner.id.replace(/^attached\.[a-z]+\./, '')
     : `${owner.id} (CNI network ${owner.network})`;
 };
 
 /** The name of an attachment's file in directories that other programs read (hosts(5) files, DHCP reservations). */
-export const fileNameOf = (owner: Owner): string => (owner.kind === 'lxc' ? owner.name : `${owner.id}:${owner.ifname}`);
+export const fileNameOf = (owner: Owner): string => {
+  if (owner.kind === 'dhcp') return `dhcp@${owner.address}`; // no container's name has an @
+  return owner.kind === 'lxc' ? owner.name : `${owner.id}:${owner.ifname}`;
+};
 
 /** How an interface is made: `none` by somebody else (LXC, another plugin), `peer` as one end of a pair between two containers. */
 export type DriverName = 'none' | 'bridge' | 'ptp' | 'macvlan' | 'ipvlan' | 'peer';
@@ -97,7 +108,16 @@ export interface Interface {
 export type Life =
   | { pid: number /** proc(5), starttime */; started: string | null }
   | { /** Path. */ netns: string /** Device and inode. */; namespace: string }
+  | Leased
   | null;
+
+/** An address that a network's dnsmasq has leased. */
+export interface Leased {
+  /** The network. */
+  lease: string;
+  address: string;
+  mac: string;
+}
 
 /** Names that it is to answer to, in the domains of its interfaces. */
 export interface Names {
@@ -167,11 +187,20 @@ export interface WrittenFiles {
   resolvConf?: string;
   /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
   hostname?: string | null;
+  /** Files for systemd's daemons, and directories that were made for them: paths below the root, in the order in which they were made. */
+  dropIns?: string[];
 }
+
+/** Whether anything of ours stands in them. */
+export const isWritten = ({ hosts, hostname, dropIns = [] }: WrittenFiles): boolean =>
+  hosts || hostname !== undefined || dropIns.length > 0;
 
 /** The first IPv4 address of an interface, without prefix length; null without one. */
 export const ipv4Of = ({ addresses }: Pick<Interface, 'addresses'>): string | null =>
   addresses.find((address) => !isV6(address))?.split('/')[0] ?? null;
 
 /** The id under which an owner holds addresses in the store, whose ids are those of CNI containers. */
-export const holderIdOf = (owner: Owner): string => (owner.kind === 'lxc' ? `lxc-${owner.name}` : owner.id);
+export const holderIdOf = (owner: Owner): string => {
+  if (owner.kind === 'dhcp') return attachmentId(owner); // which holds none
+  return owner.kind === 'lxc' ? `lxc-${owner.name}` : owner.id;
+};

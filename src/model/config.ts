@@ -36,6 +36,8 @@ export interface NetworkConfig {
   dhcp: AddressRange | null;
   /** Lease time in seconds, or for ever. */
   lease: number | 'infinite';
+  /** Whether machines that are there by DHCP alone get the name that they give themselves. */
+  dhcpNames: boolean;
   /** Where the containers' sticky addresses come from. */
   reserve: AddressRange;
   /** Whether containers on it reach each other without a link (Docker's icc). */

@@ -98,6 +98,8 @@ export interface HostFacts {
   processors: number;
   /** null when LXC is not installed. */
   lxcVersion: string | null;
+  /** The program that dnsmasq is to tell of leases; null when it is not installed. */
+  leaseScript: string | null;
   /** null when it is not installed. */
   dnsmasqVersion: string | null;
 }

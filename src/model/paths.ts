@@ -48,11 +48,13 @@ export const toldOptions = (network: string, mac: string): string => `${dnsmasqD
 /** One hosts file per running container; networks of one domain share it, so that each answers for all of them. */
 export const namesDir = (domain: string): string => `${RUN}/names/${domain}`;
 export const leasesFile = (network: string): string => `${STATE}/${network}.leases`;
+/** The MAC that has a leased address, and the name that it gave itself: dnsmasq tells us but once. */
+export const leasedName = (address: string): string => `${STATE}/dhcp-names/${address}`;
 /** An empty file for each bridge whose route_localnet we set. */
 export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridge}`;
 /** What a network checks of what its containers send, where it does (antispoof.ts). */
 export const antispoofNote = (network: string): string => `${RUN}/antispoof/${network}`;
-/** A file per attachment, by its id (model/attachment.ts): `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME`. */
+/** A file per attachment, by its id (model/attachment.ts): `lxc/NAME`, `cni/NETWORK/ID:IFNAME`, `attach/ID:IFNAME`, `dhcp/ADDRESS`. */
 export const ATTACHMENTS = `${RUN}/attachments`;
 /** Why the last start of a container was refused (store/refusals.ts). */
 export const refusalFile = (container: string): string => `${RUN}/refused/${container}`;

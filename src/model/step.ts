@@ -163,6 +163,17 @@ export interface ContainerFiles {
   hosts: string[];
   /** null: as LXC's configuration has it. */
   hostname: string | null;
+  /** For systemd's daemons, where the container has them. */
+  dropIns: DropIn[];
+}
+
+/** A file `/etc/systemd/DIRECTORY/nethooks.conf`. */
+export interface DropIn {
+  daemon: 'resolved' | 'networkd';
+  directory: string;
+  text: string;
+  /** A file below /etc/systemd that goes before, if it has the words. */
+  unless?: { file: string; says: string };
 }
 
 /** Has a network's dnsmasq read its files anew: it never forgets a reservation by itself nor, before 2.87, a hosts file that goes. */

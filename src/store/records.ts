@@ -25,6 +25,7 @@ import { logHook } from '../system/log.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
 import { heldBy } from './addresses.ts';
 import { currentKept, type EarlierKept, NOTHING_KEPT } from './earlier-formats.ts';
+import { isLeased } from './leases.ts';
 import { attachmentShape, earlierKeptShape, keptShape } from './shapes.ts';
 
 const fileOf = (id: string): string => join(ATTACHMENTS, `${id}.json`);
@@ -37,6 +38,7 @@ export function readRecord(id: string): AttachmentRecord | null {
   const owner = ownerOf(id);
   if (found.state === 'missing' || owner === null) return null;
   setAside(path);
+  if (owner.kind === 'dhcp') return null; // its lease's next event makes it anew
   logHook(id, `${path} could not be read: it is ${path}.broken now, and was made anew from what is known`);
   const record = rebuilt(owner);
   writeRecord(record);
@@ -70,7 +72,7 @@ function listIds(): string[] {
       file.endsWith('.json') ? [`${directory}/${file.slice(0, -'.json'.length)}`] : [],
     );
   const networks = filesIn(join(ATTACHMENTS, 'cni')).map((network) => `cni/${network}`);
-  return ['lxc', 'attach', ...networks].flatMap(within);
+  return ['lxc', 'attach', 'dhcp', ...networks].flatMap(within);
 }
 
 /** Every attachment, alive or not. */
@@ -91,7 +93,8 @@ export const readContainer = (name: string): AttachmentRecord | null => readReco
 /** Whether what was connected is still there. A record that does not know is taken for alive. */
 export function isAlive({ life }: Pick<AttachmentRecord, 'life'>): boolean {
   if (life === null) return true;
-  return 'pid' in life ? isProcessAlive(life) : namespaceAt(life.netns) === life.namespace;
+  if ('pid' in life) return isProcessAlive(life);
+  return 'lease' in life ? isLeased(life) : namespaceAt(life.netns) === life.namespace;
 }
 
 /** Whether a process is making it or taking it down now. */
@@ -183,7 +186,7 @@ function rebuilt(owner: Owner): AttachmentRecord {
 
 /** An interface for each that holds an address in any store. Reads every file of all stores. */
 function heldInterfaces(owner: Owner): Interface[] {
-  const ifname = owner.kind === 'lxc' ? undefined : owner.ifname;
+  const ifname = 'ifname' in owner ? owner.ifname : undefined;
   const interfaces = new Map<string, Interface>();
   for (const { store, address, holder } of heldBy(holderIdOf(owner), ifname)) {
     const key = `${store.network} ${holder.ifname}`;

@@ -7,8 +7,8 @@ import { basename, dirname } from 'node:path';
 import { bare } from '../model/address.ts';
 import { type AttachmentRecord, attachmentId, ownerOf } from '../model/attachment.ts';
 import { registerDir } from '../model/paths.ts';
-import { domainsOf } from '../plan/attachment/names.ts';
-import { filesIn } from '../system/files.ts';
+import { domainsOf, namesFile } from '../plan/attachment/names.ts';
+import { filesIn, removeFile } from '../system/files.ts';
 import { readHolder, releaseIfHeld, reservedAt, reserving } from '../system/reservation-file.ts';
 import { isAlive, isLive, listRecords, readRecord } from './records.ts';
 
@@ -33,7 +33,7 @@ export interface Take {
 }
 
 /**
- * Takes what is free, is the attachment's already, or belongs to one that is gone.
+ * Takes what is free, is the attachment's already, or belongs to one that is gone. A machine's name by DHCP gives way to whoever else wants it.
  * @param always take it also from one that is there: the last one has it
  */
 export function take(register: Register, key: string, id: string, { always = false } = {}): Take {
@@ -48,12 +48,23 @@ export function take(register: Register, key: string, id: string, { always = fal
       mend(register, key);
       const holder = readHolder(path)?.id;
       if (holder === id) return { holder: null, fresh: false };
-      if (holder !== undefined && !always && !isGone(holder)) return { holder, fresh: false };
+      const gives = always || (isLease(holder) && !isLease(id));
+      if (holder !== undefined && !gives && !isGone(holder)) return { holder, fresh: false };
       if (attempt === 2) return { holder: holder ?? 'somebody unknown', fresh: false };
-      if (holder !== undefined) releaseIfHeld(directory, file, { id: holder });
+      if (holder === undefined) continue;
+      releaseIfHeld(directory, file, { id: holder });
+      const owner = ownerOf(holder);
+      // It has no other name there.
+      if (owner?.kind === 'dhcp') removeFile(namesFile(dirname(key), owner));
     }
   });
 }
+
+/** Whether an attachment is a machine that is there by DHCP alone. */
+const isLease = (id: string | undefined): boolean => id?.startsWith('dhcp/') ?? false;
+
+/** Whether an attachment has it. */
+export const isHolder = (register: Register, key: string, id: string): boolean => holderIn(register, key) === id;
 
 /** Gives back what is the attachment's; whether it was. */
 export function give(register: Register, key: string, id: string): boolean {

@@ -37,10 +37,16 @@ const policy = fields({
   masquerade: words,
 });
 
-const life = orNull(either(fields({ pid: number, started: orNull(text) }), fields({ netns: text, namespace: text })));
+const life = orNull(
+  either(
+    fields({ pid: number, started: orNull(text) }),
+    fields({ netns: text, namespace: text }),
+    fields({ lease: text, address: text, mac: text }),
+  ),
+);
 
 export const attachmentShape: Shape = fields({
-  owner: fields({ kind: word('lxc', 'cni', 'attach') }),
+  owner: fields({ kind: word('lxc', 'cni', 'attach', 'dhcp') }),
   state: word('intent', 'attached', 'leaving'),
   by: optional(fields({ pid: number, started: orNull(text) })),
   life,
@@ -57,7 +63,14 @@ export const attachmentShape: Shape = fields({
   files: optional(words),
 });
 
-const written = optional(fields({ hosts: boolean, resolvConf: optional(text), hostname: optional(orNull(text)) }));
+const written = optional(
+  fields({
+    hosts: boolean,
+    resolvConf: optional(text),
+    hostname: optional(orNull(text)),
+    dropIns: optional(words),
+  }),
+);
 const keptPorts = { publish: listOf(published), exposed: listOf(port) };
 
 export const keptShape: Shape = fields({

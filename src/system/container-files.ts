@@ -1,11 +1,12 @@
 /**
- * A container's own files: resolv.conf, hosts, hostname. Below its root only, which is hostile (rootfs.ts). It can do without any of
- * them: what goes wrong is logged.
+ * A container's own files: resolv.conf, hosts, hostname, drop-ins for systemd. Below its root only, which is hostile (rootfs.ts). It can
+ * do without any of them: what goes wrong is logged.
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import type { WrittenFiles } from '../model/attachment.ts';
 import type { ContainerFilesStep } from '../model/step.ts';
 import { withBlock, withoutBlock } from '../plan/marked-block.ts';
+import { clearDropIns, writeDropIns } from './drop-ins.ts';
 import { type Exec, must } from './exec.ts';
 import { readBelowRoot, type WriteResult, writeBelowRoot } from './rootfs.ts';
 
@@ -40,6 +41,11 @@ export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesSt
     if (before === undefined) delete written.hostname;
     else written.hostname = before;
   });
+  bestEffort(log, 'drop-ins', () => {
+    const made = writeDropIns(log, root, step.files.dropIns, written.dropIns ?? []);
+    if (made.length > 0) written.dropIns = made;
+    else delete written.dropIns;
+  });
   return written;
 }
 
@@ -59,6 +65,10 @@ export function clearContainerFiles(log: Log, name: string, root: string, writte
     if (written.hostname === undefined) return;
     report(log, 'hostname', writeBelowRoot(root, ['etc'], 'hostname', written.hostname ?? `${name}\n`));
     delete left.hostname;
+  });
+  bestEffort(log, 'drop-ins', () => {
+    clearDropIns(root, written.dropIns ?? []);
+    delete left.dropIns;
   });
   return left;
 }

@@ -15,6 +15,13 @@ export function hooksDirectory(): string | null {
   );
 }
 
+/** What dnsmasq calls about leases; null when it is not installed: dnsmasq does not start then. */
+export function leaseScript(): string | null {
+  const hooks = hooksDirectory();
+  const path = hooks === null ? null : join(dirname(hooks), 'dhcp-script');
+  return path !== null && existsSync(path) ? path : null;
+}
+
 /** The program on disk: the compiled executable, or the script that node runs. */
 export function executable(): string {
   const script = process.argv[1];

@@ -63,10 +63,19 @@ export function isHostRoot(root: Located): boolean {
   return theirs.dev === ours.dev && theirs.ino === ours.ino;
 }
 
-/** Down one directory after the other; a Refusal where that is not possible. */
-export function descend(open: Open, root: Located, dirs: readonly string[], rootPath: string): Located {
+/**
+ * Down one directory after the other; a Refusal where that is not possible.
+ * @param above for messages: where `root` is, if it is not the root itself
+ */
+export function descend(
+  open: Open,
+  root: Located,
+  dirs: readonly string[],
+  rootPath: string,
+  above: readonly string[] = [],
+): Located {
   return dirs.reduce((parent, name, depth) => {
-    const shown = dirs.slice(0, depth + 1).join('/');
+    const shown = [...above, ...dirs.slice(0, depth + 1)].join('/');
     const fd = openEntry(open, parent, name, O_DIRECTORY);
     if (fd === 'ENOENT') throw new Refusal(`there is no ${shown}`);
     if (fd === 'ENOTDIR') throw new Refusal(`${shown} is no directory`); // a link to one is none, either

@@ -4,16 +4,20 @@
  * file that rename(2) puts in place, which replaces a link and never writes through one.
  */
 import {
+  chownSync,
   closeSync,
   constants,
   fchmodSync,
   fchownSync,
   fstatSync,
+  mkdirSync,
   openSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   type Stats,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { run } from '#spawn';
@@ -32,7 +36,7 @@ import {
   scoped,
 } from './root-descent.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 export interface WriteResult {
   outcome: 'written' | 'unchanged' | 'left';
@@ -40,8 +44,15 @@ export interface WriteResult {
   reason?: string;
 }
 
-/** From what a file holds (null: there is none) to what it is to hold. */
-export type Edit = (before: string | null) => string;
+export interface WriteOptions {
+  /** Replace a symbolic link by a file (the link itself; what it points to is never touched). */
+  force?: boolean;
+  /** Directories that are missing are made, and their paths below the root are added here; without it they are a reason to do nothing. */
+  made?: string[];
+}
+
+/** From what a file holds (null: there is none) to what it is to hold; null leaves it as it is. */
+export type Edit = (before: string | null) => string | null;
 
 /** Nothing that somebody edits by hand is longer; hosts files that block advertisements reach some MiB. */
 const MAX_EDITED = 1 << 24;
@@ -51,7 +62,6 @@ const MAX_EDITED = 1 << 24;
  * that is the container's root, not ours); an existing one keeps its mode and owner. What is no regular file, is a mount of its
  * own, or cannot be written is left alone, with the reason.
  * @param rootPath the root as the kernel gives it, `/proc/PID/root`
- * @param options force: replace a symbolic link by a file (the link itself; what it points to is never touched)
  * @throws NethooksError when the root cannot be opened: the container is gone
  */
 export function writeBelowRoot(
@@ -59,21 +69,23 @@ export function writeBelowRoot(
   dirs: readonly string[],
   name: string,
   content: string | Edit,
-  options: { force?: boolean } = {},
+  options: WriteOptions = {},
 ): WriteResult {
   const shown = [...dirs, name].join('/');
   return scoped((open) => {
     const root = openRoot(open, rootPath);
     try {
       if (isHostRoot(root)) throw new Refusal("the container's root is the host's own");
-      const directory = descend(open, root, dirs, rootPath);
+      const directory = options.made
+        ? descendMaking(open, root, dirs, rootPath, options.made)
+        : descend(open, root, dirs, rootPath);
       const target = openTarget(open, directory, name, rootPath);
       const stats = target && fstatSync(target.fd);
       const replaced = target && stats && !(options.force && stats.isSymbolicLink());
       if (replaced) requireFile(stats, shown);
-      const data = Buffer.from(
-        typeof content === 'string' ? content : content(replaced ? textOf(open, target, shown) : null),
-      );
+      const text = typeof content === 'string' ? content : content(replaced ? textOf(open, target, shown) : null);
+      if (text === null) return { outcome: 'left', reason: `${shown} is somebody else's` };
+      const data = Buffer.from(text);
       if (replaced) {
         if (stats.size === data.length && data.equals(readUpTo(open, target, data.length + 1)))
           return { outcome: 'unchanged' };
@@ -112,6 +124,91 @@ export function readBelowRoot(
       return null;
     }
   });
+}
+
+/**
+ * Whether there is anything at `<root>/<dirs...>/<name>`, without following links.
+ * @throws NethooksError when the root cannot be opened: the container is gone
+ */
+export function existsBelowRoot(rootPath: string, dirs: readonly string[], name: string): boolean {
+  return below(rootPath, dirs, (open, directory) => openTarget(open, directory, name, rootPath) !== null) ?? false;
+}
+
+/**
+ * Removes the regular file `<root>/<dirs...>/<name>` if `isOurs` says so of its text.
+ * @throws NethooksError when the root cannot be opened: the container is gone
+ */
+export function removeBelowRoot(
+  rootPath: string,
+  dirs: readonly string[],
+  name: string,
+  isOurs: (text: string) => boolean,
+): void {
+  below(rootPath, dirs, (open, directory, shown) => {
+    const target = openTarget(open, directory, name, rootPath);
+    if (!target || !fstatSync(target.fd).isFile() || !isOurs(textOf(open, target, `${shown}/${name}`))) return;
+    if (target.mount === directory.mount) removeEntry(directory, name, unlinkSync, ['rm', '-f']);
+  });
+}
+
+/** Removes the directory `<root>/<dirs...>/<name>` if it is empty. */
+export function removeDirectoryBelowRoot(rootPath: string, dirs: readonly string[], name: string): void {
+  below(rootPath, dirs, (_, directory) => removeEntry(directory, name, rmdirSync, ['rmdir']));
+}
+
+/** Does something in a directory below the root; null where that cannot be reached, or the system refuses. */
+function below<T>(
+  rootPath: string,
+  dirs: readonly string[],
+  use: (open: Open, directory: Located, shown: string) => T,
+): T | null {
+  const shown = dirs.join('/');
+  return scoped((open) => {
+    const root = openRoot(open, rootPath);
+    try {
+      if (isHostRoot(root)) return null;
+      return use(open, descend(open, root, dirs, rootPath), shown);
+    } catch (error) {
+      reasonOf(error, shown); // throws what is not about the container
+      return null;
+    }
+  });
+}
+
+function removeEntry(directory: Located, name: string, remove: (path: string) => void, program: string[]): void {
+  const owner = fstatSync(directory.fd);
+  enter(
+    owner,
+    () => remove(entry(directory, name)),
+    () => runAs(owner, directory, [...program, '--', `${INHERITED}/${name}`]),
+  );
+}
+
+/** Down one directory after the other; those that are missing are made, with the owner of the one above. */
+function descendMaking(open: Open, root: Located, dirs: readonly string[], rootPath: string, made: string[]): Located {
+  return dirs.reduce((parent, name, depth) => {
+    const shown = dirs.slice(0, depth + 1).join('/');
+    const isMissing = openTarget(open, parent, name, rootPath) === null;
+    if (isMissing) {
+      makeDirectory(parent, name, open);
+      made.push(shown);
+    }
+    const directory = descend(open, parent, [name], rootPath, dirs.slice(0, depth));
+    if (isMissing && directory.mount !== parent.mount) throw new Refusal(`${shown} is a mount of its own`);
+    return directory;
+  }, root);
+}
+
+function makeDirectory(parent: Located, name: string, open: Open): void {
+  const owner = fstatSync(parent.fd);
+  enter(
+    owner,
+    () => mkdirSync(entry(parent, name), 0o755),
+    () => runAs(owner, parent, ['mkdir', '-m', '755', '--', `${INHERITED}/${name}`]),
+  );
+  const made = locate(open(entry(parent, name), O_PATH | O_NOFOLLOW | O_DIRECTORY));
+  const { uid, gid } = made.mount === parent.mount ? fstatSync(made.fd) : owner;
+  if (uid !== owner.uid || gid !== owner.gid) chownSync(`/proc/self/fd/${made.fd}`, owner.uid, owner.gid);
 }
 
 function textOf(open: Open, target: Located, shown: string): string {

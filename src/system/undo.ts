@@ -39,7 +39,7 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
     case 'elements':
       return { ...step, remove: step.add, add: step.remove, guard: [], setup: null };
     case 'container-files':
-      return { ...step, files: { resolvConf: null, hosts: [], hostname: null }, before: outputs.written };
+      return { ...step, files: { resolvConf: null, hosts: [], hostname: null, dropIns: [] }, before: outputs.written };
     case 'connections':
     case 'hairpin':
     case 'reload-dnsmasq':

@@ -43,7 +43,7 @@ const RELEASE = ['install.sh', 'build.mjs', 'package.json', 'docs', 'hooks', 'te
  * fixed address, as after an installation by hand.
  */
 export async function bootDebian(): Promise<DebianHost> {
-  const root = await bootstrapped();
+  const root = await bootstrapped(SUITE, OPTIONS);
   const machine = await labHost({ uplinks: 2, dns: true });
   await sh(machine, PREPARE, [root, ...RELEASE.map((path) => resolve(path))]);
   const boot = () => sh(machine, BOOT, [root], { timeoutMs: 60_000 });
@@ -62,27 +62,28 @@ export async function bootDebian(): Promise<DebianHost> {
   };
 }
 
-/** The system's directory, bootstrapped on first use, which takes half a minute and Debian's mirror. */
-async function bootstrapped(): Promise<string> {
-  const options = [
-    '--variant=minbase',
-    `--include=${STANDARD}`,
-    '--skip=cleanup/apt',
-    ...DOWNLOADED.map(
-      (packages) =>
-        `--customize-hook=chroot "$1" apt-get -qq --no-install-recommends --download-only install ${packages}`,
-    ),
-  ];
+const OPTIONS = [
+  '--variant=minbase',
+  `--include=${STANDARD}`,
+  '--skip=cleanup/apt',
+  ...DOWNLOADED.map(
+    (packages) =>
+      `--customize-hook=chroot "$1" apt-get -qq --no-install-recommends --download-only install ${packages}`,
+  ),
+];
+
+/** A system's directory, bootstrapped on first use, which takes half a minute and Debian's mirror. */
+export async function bootstrapped(suite: string, options: readonly string[]): Promise<string> {
   const key = createHash('sha256')
-    .update([SUITE, ...options].join('\n'))
+    .update([suite, ...options].join('\n'))
     .digest('hex')
     .slice(0, 12);
-  const root = `${CACHE}/${SUITE}-${key}`;
+  const root = `${CACHE}/${suite}-${key}`;
   if (existsSync(root)) return root;
   mkdirSync(CACHE, { recursive: true });
   const temporary = mkdtempSync(`${CACHE}/new-`);
   try {
-    await promisify(execFile)('mmdebstrap', ['--quiet', ...options, SUITE, temporary], { timeout: 280_000 });
+    await promisify(execFile)('mmdebstrap', ['--quiet', ...options, suite, temporary], { timeout: 280_000 });
     renameSync(temporary, root);
   } finally {
     rmSync(temporary, { recursive: true, force: true });

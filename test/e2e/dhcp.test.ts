@@ -144,7 +144,8 @@ describeLab('DHCP and DNS on the bridge', () => {
       expect(await sh(host, 'ip netns exec one busybox nslookup internet.example 10.0.0.1')).toContain('198.51.100.1');
     });
 
-    it("has no name of its own choosing, be it free or a container's", async () => {
+    it("has no name of its own choosing with dhcp-names = false, be it free or a container's", async () => {
+      await up(`${BR0}dhcp-names = false\n`);
       await start('still');
       const address = await resolved('still.lxc');
       for (const name of ['evil', 'still']) {
@@ -156,6 +157,7 @@ describeLab('DHCP and DNS on the bridge', () => {
       expect(await resolved('evil')).toBe('');
       expect(await resolved('still.lxc')).toBe(address);
       expect((await leases()).map((lease) => lease.hostname)).not.toContain('evil');
+      await up(BR0);
     });
 
     it('gets no address that is kept for containers, whether one has it or not', async () => {

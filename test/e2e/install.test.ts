@@ -183,6 +183,7 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
         './etc/network/if-up.d/nethooks',
+        './usr/lib/nethooks/dhcp-script',
         ...['clone', 'destroy', 'guard', 'post-stop', 'pre-start', 'start-host'].map(
           (hook) => `./usr/lib/nethooks/lxc/${hook}`,
         ),

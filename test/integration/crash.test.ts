@@ -23,6 +23,8 @@ const SAMPLE = 8;
 
 const FLAGS = '--publish 8080:80 --publish 127.0.0.1::81 --alias other --link stay:db';
 const ON_NETWORK = `'${cniOnNetwork(8090)}'`;
+/** What the shim for dnsmasq's dhcp-script runs. */
+const LEASE = '/usr/lib/nethooks/nethooks hook lease';
 const ON_BRIDGE = `'${cniOnBridge()}' /opt/cni/bin/nethooks-bridge`;
 
 /** Shell, with the functions of test/lab/lifecycle.sh. */
@@ -108,6 +110,19 @@ const SCENARIOS: Scenario[] = [
     before: 'ip netns add pod; nethooks attach pod --name pod --publish 8091:80',
     killed: 'nethooks detach pod',
     after: 'nethooks detach pod; ip netns delete pod',
+  },
+  {
+    what: 'a lease comes, then goes',
+    before: 'echo "0 02:00:00:00:00:77 10.0.3.150 * *" >>/var/lib/nethooks/br0.leases',
+    killed: `${LEASE} add 02:00:00:00:00:77 10.0.3.150 machine`,
+    after: `sed -i /10.0.3.150/d /var/lib/nethooks/br0.leases; ${LEASE} del 02:00:00:00:00:77 10.0.3.150`,
+  },
+  {
+    what: 'a lease goes, and nobody says so again',
+    before: `echo "0 02:00:00:00:00:77 10.0.3.150 * *" >>/var/lib/nethooks/br0.leases
+      ${LEASE} add 02:00:00:00:00:77 10.0.3.150 machine; sed -i /10.0.3.150/d /var/lib/nethooks/br0.leases`,
+    killed: `${LEASE} del 02:00:00:00:00:77 10.0.3.150`,
+    after: ':',
   },
 ];
 

@@ -18,6 +18,7 @@ address = 10.0.0.1/22
 dhcp = 10.0.3.100-10.0.3.200
 reserve = 10.0.0.2-10.0.2.254
 icc = false
+dhcp-names = true
 `;
 
 /** Installs nethooks and its CNI plugins in the host. */

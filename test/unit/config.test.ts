@@ -39,6 +39,7 @@ describe('a configuration', () => {
         dnsUpstream: [],
         dhcp: { from: '10.0.0.100', to: '10.0.0.200' },
         lease: 3600,
+        dhcpNames: true,
         reserve: { from: '10.0.0.2', to: '10.0.0.99' },
         icc: true,
         antispoof: false,

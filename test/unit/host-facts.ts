@@ -48,6 +48,7 @@ export const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   upstreams: [],
   lxcVersion: null,
   processors: 2,
+  leaseScript: null,
   dnsmasqVersion: null,
   ...values,
 });

@@ -29,6 +29,7 @@ const VIEWS = {
     dhcpOptionsDir: '',
     macTags: '',
     leasesFile: '',
+    leaseScript: '',
     dnsServers: '',
     search: '',
     mtu: 1,

@@ -112,6 +112,7 @@ function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
     'dns-upstream': network.dnsUpstream.join(', '),
     dhcp: range(network.dhcp),
     lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
+    'dhcp-names': String(network.dhcpNames),
     reserve: range(network.reserve),
     icc: String(network.icc),
     antispoof: String(network.antispoof),

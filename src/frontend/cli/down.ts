@@ -1,4 +1,5 @@
 /** `nethooks down`: from the record of what was applied, whatever the configuration says by now. */
+import { endDeadLeases } from '../../attachment/leases.ts';
 import { NethooksError } from '../../errors.ts';
 import { changeHost, planChange } from '../../host/change.ts';
 import type { HostRecord } from '../../model/host-record.ts';
@@ -20,7 +21,12 @@ export async function down(names: string[], options: OptionsOf<'down'>): Promise
   const change = { spec: (record: HostRecord) => without(record, names), files: options.files ?? false };
   const exec = execUntil(performance.now() + 60_000);
   if (options.dryRun) printPlan((await planChange(exec, change)).plan, options.json ? 'json' : 'todo');
-  else printPlan(await changeHost({ exec, log: warn, wait: true }, change, 30), options.json ? 'json' : 'done');
+  else {
+    const how = { exec, log: warn, wait: true };
+    const plan = await changeHost(how, change, 30);
+    await endDeadLeases(how);
+    printPlan(plan, options.json ? 'json' : 'done');
+  }
   return EXIT.ok;
 }
 

@@ -17,6 +17,7 @@ import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
+import { clearFiles } from '../lxc/clear-files.ts';
 import { knownContainers } from '../lxc/containers.ts';
 import { giveAllBack, remainingOf, runningNotes } from '../lxc/give-back.ts';
 import { detach } from '../target/attach.ts';
@@ -96,6 +97,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const lxc = await lxcGivenBack(exec, networks);
   for (const line of [...lxc.lines, ...lxc.notes]) say(line);
   await applyUntilFailure(how, lxc.steps);
+  for (const { name, configFile } of knownContainers().containers) clearFiles(warn, name, configFile);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
   for (const line of sentences(plan.steps)) say(line);
   await applyUntilFailure(how, plan.steps);
@@ -104,7 +106,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
 }
 
 /** What CNI's runtimes and `nethooks attach` have connected, whether or not it is still there. */
-const connected = (): AttachmentRecord[] => recordsWhere(({ kind }) => kind !== 'lxc');
+const connected = (): AttachmentRecord[] => recordsWhere(({ kind }) => kind === 'cni' || kind === 'attach');
 
 const print = (plan: Teardown): void => console.log(JSON.stringify(plan, null, 2));
 

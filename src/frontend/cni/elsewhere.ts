@@ -1,7 +1,7 @@
 /** Addresses that another IPAM plugin gives and takes back. */
 import type { Elsewhere } from '../../attachment/connect.ts';
 import type { GiveElsewhere } from '../../attachment/detach.ts';
-import type { AttachmentRecord } from '../../model/attachment.ts';
+import { type AttachmentRecord, holderIdOf } from '../../model/attachment.ts';
 import { isAlive } from '../../store/records.ts';
 import type { Exec } from '../../system/exec.ts';
 import type { Conf } from './conf.ts';
@@ -47,7 +47,7 @@ function delegationOfRecord(
   { owner, life }: AttachmentRecord,
   ipam: NonNullable<AttachmentRecord['ipam']>,
 ): Delegation {
-  const [containerId, ifname] = owner.kind === 'lxc' ? [owner.name, ''] : [owner.id, owner.ifname];
+  const [containerId, ifname] = 'id' in owner ? [owner.id, owner.ifname] : [holderIdOf(owner), ''];
   const netns = life && 'netns' in life && isAlive({ life }) ? life.netns : '';
   return { ...ipam, containerId, ifname, netns };
 }

@@ -42,6 +42,7 @@ const HOOKS: Record<string, Hook> = {
   'if-up': { load: () => import('./ifupdown.ts'), refuses: false },
   'if-post-down': { load: () => import('./ifupdown.ts'), refuses: false },
   dhclient: { load: () => import('./dhclient.ts'), refuses: false },
+  lease: { load: () => import('./lease.ts'), refuses: false },
 };
 
 /** Runs a hook; its exit status. What goes wrong is one line on standard error, for the caller's log, and one in ours. */

@@ -4,11 +4,13 @@ import { connect } from '../../attachment/connect.ts';
 import { knownConfig } from '../../config/cache.ts';
 import { containerOptions } from '../../config/container-cache.ts';
 import { NethooksError } from '../../errors.ts';
+import { isWritten } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
 import type { ContainerOptions } from '../../model/container-options.ts';
 import { linkEnvironmentPath } from '../../model/paths.ts';
 import { noteAliases } from '../../store/aliases.ts';
 import { parentsOf } from '../../store/links.ts';
+import { readKept } from '../../store/records.ts';
 import type { Applying } from '../../system/apply.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
@@ -65,11 +67,13 @@ async function startWithoutNetwork(
 ): Promise<void> {
   const { name, pid, configFile } = starting;
   const other = configFile === null ? null : shares(readText(configFile) ?? '', readInclude);
-  if (other === null && !saysNames(options)) return;
+  const { written } = readKept(name);
+  const writes = saysNames(options) || (written !== undefined && isWritten(written));
+  if (other === null && !writes) return;
   if (pid === null) throw new NethooksError('LXC_PID is not set or no pid');
   const { startShared, writeFiles } = await import('./shared.ts');
   const isShared = other !== null && (await startShared(how, config, { ...starting, pid }, options, other));
-  if (!isShared && saysNames(options)) await writeFiles(how, { name, pid, options, network: null });
+  if (!isShared && writes) await writeFiles(how, { name, pid, options, network: null });
 }
 
 /** @throws NethooksError for options that mean a network, where the container is on none of ours */

@@ -239,7 +239,8 @@ export function planContainerFiles(
 ): { steps: Step[]; warnings: string[] } {
   if (files === null) return { steps: [], warnings: [] };
   const address = interfaces[0] ? ipv4Of(interfaces[0]) : null;
-  const planned = containerFiles(files, links, address, facts.hostResolver);
+  const ifnames = interfaces.flatMap(({ network, ifname }) => (network === null ? [] : ifname));
+  const planned = containerFiles(files, links, address, facts.hostResolver, ifnames);
   const { name, pid } = files;
   const warnings =
     spec.owner.kind === 'lxc' && ownNames(name, []).length === 0 && interfaces.length > 0

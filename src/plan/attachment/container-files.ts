@@ -5,6 +5,7 @@ import type { DhcpOptions } from '../../model/dhcp-options.ts';
 import { dnsName } from '../../model/names.ts';
 import { type ResolvConf, renderResolvConf } from '../../model/resolv-conf.ts';
 import type { ContainerFiles } from '../../model/step.ts';
+import { dropIns } from './drop-ins.ts';
 import { hostsEntry } from './hosts.ts';
 import type { FilesSpec, LinkName } from './spec.ts';
 
@@ -104,15 +105,20 @@ export function dhcpOptions({ name, options, network }: FilesSpec, links: readon
  * What a container's files are to say. On another one's network, address and links are that one's.
  * @param links its links, with the addresses that they lead to
  * @param address its own; null on no network of ours
+ * @param ifnames its interfaces on networks of ours
  */
 export function containerFiles(
   { name, options, network, resolvConf, shared }: FilesSpec,
   links: readonly LinkName[],
   address: string | null,
   host: ResolvConf | null,
+  ifnames: readonly string[] = [],
 ): { files: ContainerFiles; warnings: string[] } {
   if (resolvConf !== undefined)
-    return { files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null }, warnings: [] };
+    return {
+      files: { resolvConf: { text: resolvConf, force: false }, hosts: [], hostname: null, dropIns: [] },
+      warnings: [],
+    };
   const on = shared ?? { name, address, hostnames: [], links };
   const says = options.dns.length + options.dnsSearch.length + options.dnsOption.length > 0;
   const skipped = options.resolvConf === 'none' || (!network && !says);
@@ -136,6 +142,7 @@ export function containerFiles(
       resolvConf: wanted && { text: renderResolvConf(wanted), force: options.resolvConf === 'force' },
       hosts,
       hostname: options.hostname,
+      dropIns: dropIns(wanted, network && ifnames),
     },
     warnings:
       wanted || skipped

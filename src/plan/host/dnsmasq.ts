@@ -45,6 +45,8 @@ export interface DnsmasqView {
   /** A file of configuration. */
   macTags: string;
   leasesFile: string;
+  /** What is told of leases; false where nobody is. */
+  leaseScript: string | false;
   /** Lists with commas, for DHCP; empty: the option is left out. */
   dnsServers: string;
   search: string;
@@ -87,6 +89,7 @@ function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: Host
     dhcpOptionsDir: dhcpOptionsDir(name),
     macTags: MAC_TAGS,
     leasesFile: leasesFile(name),
+    leaseScript: network.dhcpNames && (facts.leaseScript ?? false),
     dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
     mtu: mtuOf(network, facts),

@@ -61,6 +61,7 @@ export function installFiles({ prefix, runtime, rkt, cni }: InstallOptions): Ins
     edited(0o755, commandOf(prefix), 'hooks/nethooks'),
     // What all hooks source.
     edited(0o644, `${lib}/lxc/guard`, 'hooks/lxc/guard'),
+    edited(0o755, `${lib}/dhcp-script`, 'hooks/dhcp-script'),
     ...LXC_HOOKS.map((event) => edited(0o755, `${lib}/lxc/${event}`, `hooks/lxc/${event}`)),
     ...UNITS.map((unit) => edited(0o644, `${unitDirectory(prefix)}/${unit}`, `templates/${unit}`)),
     ...PAGES.map(
