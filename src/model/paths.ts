@@ -44,6 +44,8 @@ export const localnetNote = (bridge: string): string => `${RUN}/localnet/${bridg
 export const ATTACHMENTS = `${RUN}/attachments`;
 /** Why the last start of a container was refused (store/refusals.ts). */
 export const refusalFile = (container: string): string => `${RUN}/refused/${container}`;
+/** What the command that started a container says against its configuration (store/overrides.ts). */
+export const overridesFile = (container: string): string => `${RUN}/overrides/${container}`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;
