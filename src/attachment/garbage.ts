@@ -30,6 +30,7 @@ import { readRefusal } from '../store/refusals.ts';
 import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
+import { abandonedReservations } from '../system/reservation-file.ts';
 import { isDestroyed } from './destroyed.ts';
 
 export interface Garbage {
@@ -139,7 +140,8 @@ const listFiles = (): string[] => [
 
 const listAbandoned = (): string[] => [
   ...abandonedCopies(),
-  ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedIn),
+  ...[RUN, STATE].flatMap(abandonedIn),
+  ...allStores().flatMap((store) => abandonedReservations(`${DEFAULT_DATA_DIR}/${store}`)),
   ...filesIn(SLOTS).flatMap((slot) => {
     const path = `${SLOTS}/${slot}`;
     const text = readText(path) ?? '';

@@ -90,5 +90,9 @@ export function describeFault(path: string, text: string, { section, key, value,
   return `${place}:${section ? ` [${section}]` : ''}${key ? ` ${key}` : ''}${shown}: ${message}`;
 }
 
+/** Node's own words are `CODE: WORDS, CALL 'PATH'`. */
 const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').replace(
+    /^E[A-Z]+: (.*), \w+(?: '.*')?$/,
+    '$1',
+  );

@@ -80,7 +80,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: 
     upstreams: facts.upstreams,
     findings: [
       ...mistakes(mistake),
-      ...plan.refusals.map((text) => finding('missing', text)),
+      ...plan.refusals.map((text) => finding('mistake', text)),
       ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
       ...plan.warnings.map((text) => finding('warning', text)),
       ...attachments.flatMap(refusal),
@@ -99,7 +99,7 @@ const mistakes = (text: string | null): Finding[] =>
   text === null
     ? []
     : [
-        ...text.split('\n').map((line) => finding('missing', line)),
+        ...text.split('\n').map((line) => finding('mistake', line)),
         finding('warning', 'the last good configuration is in use until the file is mended'),
       ];
 

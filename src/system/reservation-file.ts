@@ -5,11 +5,13 @@
 import {
   closeSync,
   constants,
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   readSync,
   renameSync,
   unlinkSync,
@@ -38,6 +40,7 @@ const STALE_AFTER = 60_000;
 
 const buffer = Buffer.alloc(MAX_BYTES);
 let serial = 0;
+let namespace: string | undefined;
 
 /** What Unicode calls Cc. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for; the interpreter takes 0.1 ms to compile \p{Cc}
@@ -184,7 +187,24 @@ function linkIfFree(from: string, to: string): boolean {
 /** A name that host-local takes for no address, unique also between PID namespaces that share the directory. */
 function temporaryIn(directory: string): string {
   serial += 1;
-  return `${directory}/${TEMPORARY}${process.pid}-${serial}-${Math.random().toString(36).slice(2)}`;
+  return `${directory}/${TEMPORARY}${process.pid}-${pidNamespace()}-${serial}-${Math.random().toString(36).slice(2)}`;
+}
+
+/**
+ * Temporary files of processes of our PID namespace that are gone. Whether one of another namespace is, nobody here can tell: those
+ * go by their age (addressFiles).
+ */
+export function abandonedReservations(directory: string): string[] {
+  return readEntries(directory).flatMap(({ name }) => {
+    const [, pid, namespace] = new RegExp(`^${TEMPORARY.replace('.', '\\.')}(\\d+)-(\\d+)-`).exec(name) ?? [];
+    return namespace === pidNamespace() && !existsSync(`/proc/${pid}`) ? [`${directory}/${name}`] : [];
+  });
+}
+
+/** Its inode (pid_namespaces(7)); empty where that cannot be known. */
+function pidNamespace(): string {
+  namespace ??= /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '';
+  return namespace;
 }
 
 function removeIfStale(path: string): void {

@@ -234,7 +234,7 @@ describe('a step that fails', () => {
     const steps = [ip('bridge'), nft('table')];
     await expect(applying(exec({ nft: 20 }, failing), steps)).rejects.toThrow('nft -f -: broken');
     expect(events.filter((line) => /taken back/.test(line))).toEqual([
-      'not taken back: ip bridge: ip -force -batch -: broken',
+      'not taken back: ip bridge: ip -batch -: broken',
     ]);
   });
 });

@@ -14,7 +14,7 @@ import { noteAliases } from '../../store/aliases.ts';
 import { parentsOf } from '../../store/links.ts';
 import { overridesAtStart } from '../../store/overrides.ts';
 import { readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
-import { type Applying, applySteps } from '../../system/apply.ts';
+import { type Applying, applySteps, IpError } from '../../system/apply.ts';
 import { readText } from '../../system/files.ts';
 import { printable } from '../../system/log.ts';
 import { readInclude } from '../../system/lxc-include.ts';
@@ -56,12 +56,19 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   checkLinks(name, options.link, configFile);
   const spec = specOf(config, { name, pid, configFile, words, options, members });
   if (options.aliases.length > 0) noteAliases(name, spec.names);
-  const record = await connect(how, spec, { sweep: () => sweepOnce(how) });
+  const record = await connect(how, spec, { sweep: () => sweepOnce(how) }).catch(explain);
   // Few containers link to others.
   const links = record.policy?.links ?? [];
   if (links.length === 0 && !existsSync(linkEnvironmentPath(name)) && parentsOf(name).length === 0) return;
   const { afterStart } = await import('./links.ts');
   await afterStart(how, config, { name, configFile, links });
+}
+
+/** @throws NethooksError */
+function explain(error: unknown): never {
+  const [, ifname] = (error instanceof IpError && /Cannot find device "(.+)"/.exec(error.stderr)) || [];
+  if (ifname === undefined) throw error;
+  throw new NethooksError(`LXC has made no interface ${ifname}, which the container's configuration asks for`);
 }
 
 /** A container without a network of ours whose files say something all the same. */
