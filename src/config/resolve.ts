@@ -12,7 +12,9 @@ import type {
 } from '../model/config.ts';
 import { overlay } from '../model/config.ts';
 import { isInterfaceName } from '../model/names.ts';
+import { served } from '../plan/host/dnsmasq.ts';
 import { checked, type Fault, isRecord } from './check.ts';
+import { refusedLines } from './dnsmasq-lines.ts';
 import { hostSchema, networkSchema } from './schema.ts';
 
 export interface Resolved {
@@ -92,7 +94,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
       value: values.reserve ? `${reserve.from}-${reserve.to}` : `${dhcp.from}-${dhcp.to}`,
       message: `overlaps ${values.reserve ? `dhcp = ${dhcp.from}-${dhcp.to}` : `reserve = ${reserve.from}-${reserve.to}`}; allowed: two ranges apart`,
     });
-  return {
+  const resolved: NetworkConfig = {
     name,
     address,
     prefix,
@@ -102,6 +104,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     domain: values.domain.toLowerCase(),
     dns: values.dns.dns,
     dnsUpstream: values['dns-upstream'],
+    dnsmasqLines: values.dnsmasq,
     dhcp,
     lease: values.lease,
     reserve,
@@ -113,6 +116,8 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     mtu: values.mtu,
     containers: overlay(nameDefaults(values.dns.servers, values), defaults),
   };
+  faults.push(...refusedLines(resolved, served(resolved)));
+  return resolved;
 }
 
 interface NameKeys {

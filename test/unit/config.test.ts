@@ -37,6 +37,7 @@ describe('a configuration', () => {
         domain: 'lxc',
         dns: true,
         dnsUpstream: [],
+        dnsmasqLines: [],
         dhcp: { from: '10.0.0.100', to: '10.0.0.200' },
         lease: 3600,
         reserve: { from: '10.0.0.2', to: '10.0.0.99' },
