@@ -51,7 +51,7 @@ export function listAttachments(): AttachmentStatus[] {
  * @throws NethooksError when there is none, or more than one
  */
 export function attachmentNamed(name: string): AttachmentStatus {
-  const found = listAttachments().filter((one) => one.name === name || one.id === name);
+  const found = listAttachments().filter(({ name: own, id, holder }) => [own, id, holder].includes(name));
   if (found.length > 1)
     throw new NethooksError(`${name}: more than one; allowed: ${found.map(({ id }) => id).join(', ')}`);
   const [only] = found;
@@ -60,10 +60,10 @@ export function attachmentNamed(name: string): AttachmentStatus {
 }
 
 function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusal>): AttachmentStatus {
-  const { owner, life, interfaces, policy, links } = record;
+  const { owner, life, interfaces, policy, links, names } = record;
   const state = stateOf(record);
   return {
-    ...called(owner),
+    ...called(owner, names.own[0]),
     state,
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
@@ -97,8 +97,12 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
   };
 }
 
-const called = (owner: Owner): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
-  name: owner.kind === 'lxc' ? owner.name : owner.id.replace(/^attached\.[a-z]+\./, ''),
+/** @param own its name in DNS: what a runtime calls a container is an id to nobody but itself */
+const called = (owner: Owner, own?: string): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
+  name:
+    owner.kind === 'lxc'
+      ? owner.name
+      : ((owner.kind === 'cni' ? own : undefined) ?? owner.id.replace(/^attached\.[a-z]+\./, '')),
   id: attachmentId(owner),
   holder: holderIdOf(owner),
 });

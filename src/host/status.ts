@@ -84,6 +84,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: 
       ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
       ...plan.warnings.map((text) => finding('warning', text)),
       ...attachments.flatMap(refusal),
+      ...attachments.flatMap(leftover),
     ],
   };
 }
@@ -112,6 +113,16 @@ const refusal = ({ name, refused }: AttachmentStatus): Finding[] =>
           about: name,
         },
       ];
+
+const leftover = ({ name, state }: AttachmentStatus): Finding[] =>
+  state === 'gone'
+    ? [
+        {
+          ...finding('warning', 'is no more; its names, ports and addresses are still held', 'nethooks gc'),
+          about: name,
+        },
+      ]
+    : [];
 
 /** What a step is about, in one line. */
 const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');

@@ -153,6 +153,45 @@ describeLab('nethooks attach', () => {
     await expectClean();
   });
 
+  it.each(['gc', 'up'])(
+    'what is left of those whose namespace has ended is shown, and goes with `nethooks %s`',
+    async (command) => {
+      await sh(host, 'ip netns add brief; ip netns add other');
+      await attach('brief', '--name', 'shortlived', '--publish', '8081:80');
+      await attach('brief', '--peer', 'other', '--ifname', 'wire');
+      const conf = JSON.stringify({ cniVersion: '1.0.0', name: 'br0', type: 'nethooks', network: 'br0' });
+      const env = {
+        CNI_COMMAND: 'ADD',
+        CNI_CONTAINERID: 'default-c1',
+        CNI_NETNS: '/run/netns/brief',
+        CNI_IFNAME: 'eth1',
+      };
+      await must(host, ['/usr/lib/nethooks/nethooks', 'cni'], {
+        env: { ...env, CNI_PATH: '/opt/cni/bin' },
+        input: conf,
+      });
+      const names = () => sh(host, 'getent hosts shortlived.lxc c1.lxc || true');
+      await eventually(async () => expect(await names()).toMatch(/shortlived[\s\S]*c1/));
+      const states = async () =>
+        (JSON.parse(await must(host, ['nethooks', 'ps', '--json'])) as { name: string; state: string }[]).map(
+          ({ name, state }) => `${name} ${state}`,
+        );
+      expect(await states()).toEqual(['brief running', 'brief running', 'c1 running', 'other running']);
+      await sh(host, 'ip netns del brief');
+      await eventually(async () =>
+        expect(await states()).toEqual(['brief gone', 'brief gone', 'c1 gone', 'other running']),
+      );
+      const { stdout, stderr } = await host.run(['nethooks', 'status']);
+      expect(stderr).toContain('nethooks: c1: is no more; its names, ports and addresses are still held\n');
+      expect(stdout).toContain('`nethooks gc` takes back what is left');
+      await must(host, ['nethooks', command]);
+      expect(await names()).toBe('');
+      expect(await states()).toEqual([]);
+      await sh(host, 'ip netns del other');
+      await expectClean();
+    },
+  );
+
   it('says in words what is there already', async () => {
     await sh(host, 'ip -n a link add eth0 type bridge; ip -n a addr add 10.9.0.2/24 dev eth0');
     const words = /^1 nethooks: the container already has an interface eth0\n$/;

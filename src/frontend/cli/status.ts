@@ -35,7 +35,8 @@ function print({ networks, forwarding, resolver, upstreams, findings }: Status):
   for (const one of findings)
     if (isDrift(one)) row(one.severity, showFinding(one));
     else warn(showFinding(one));
-  for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? []))) row('', `\`${remedy}\` brings it back`);
+  for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? [])))
+    row('', `\`${remedy}\` ${remedy === 'nethooks gc' ? 'takes back what is left' : 'brings it back'}`);
 }
 
 /** One line about a network. */
