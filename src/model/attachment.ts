@@ -156,6 +156,8 @@ export interface KeptRecord {
 export interface WrittenFiles {
   /** Whether /etc/hosts has a block of ours. */
   hosts: boolean;
+  /** What resolv.conf held before ours, from the first time on: null when there was none; absent when it is not ours. */
+  replaced?: string | null;
   /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
   hostname?: string | null;
 }

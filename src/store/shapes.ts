@@ -52,7 +52,9 @@ export const attachmentShape: Shape = fields({
   files: optional(words),
 });
 
-const written = optional(fields({ hosts: boolean, hostname: optional(orNull(text)) }));
+const written = optional(
+  fields({ hosts: boolean, hostname: optional(orNull(text)), replaced: optional(orNull(text)) }),
+);
 const keptPorts = { publish: listOf(published), exposed: listOf(port) };
 
 export const keptShape: Shape = fields({

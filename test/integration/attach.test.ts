@@ -157,7 +157,7 @@ describeLab('nethooks attach', () => {
     'what is left of those whose namespace has ended is shown, and goes with `nethooks %s`',
     async (command) => {
       await sh(host, 'ip netns add brief; ip netns add other');
-      await attach('brief', '--name', 'shortlived', '--publish', '8081:80');
+      await attach('brief', '--name', 'gone', '--alias', 'shortlived', '--publish', '8081:80');
       await attach('brief', '--peer', 'other', '--ifname', 'wire');
       const conf = JSON.stringify({ cniVersion: '1.0.0', name: 'br0', type: 'nethooks', network: 'br0' });
       const env = {
@@ -254,6 +254,7 @@ describeLab('nethooks attach', () => {
       ['a', '--mode', 'macvlan', '--address', 'dhcp'],
       /plugin dhcp: its daemon does not run; `systemctl start cni-dhcp.socket` starts it/,
     ],
+    ['what a wire has not', ['a', '--peer', 'b', '--mtu', '1400'], /^2 .*--peer goes with --address, .* only/],
     [
       'one address for both ends',
       ['a', '--peer', 'b', '--address', '10.9.0.1/30', '--peer-address', '10.9.0.1/30'],

@@ -39,6 +39,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     ifname: options.ifname,
     publish: options.publish ?? [],
     name: options.name ?? null,
+    aliases: options.aliases ?? [],
     mac: options.mac ?? null,
     mtu: options.mtu === undefined ? null : Number(options.mtu),
     hostShim: options.hostShim ?? false,
@@ -64,8 +65,9 @@ export async function detach(word: string, options: OptionsOf<'detach'>): Promis
 }
 
 async function wire(word: string, peer: string, options: AttachOptions): Promise<number> {
-  if (options.network ?? options.mode ?? options.master ?? options.publish ?? options.hostShim)
-    throw usage('--peer goes with --address, --ifname, --peer-address and --peer-ifname only');
+  const { network, mode, master, gateway, mac, mtu, name, aliases, publish, hostShim } = options;
+  if ([network, mode, master, gateway, mac, mtu, name, aliases, publish, hostShim].some((one) => one !== undefined))
+    throw usage('--peer goes with --address, --ifname, --peer-address, --peer-ifname and --json only');
   const { address = null, ifname } = options;
   const other = options.peerAddress ?? (address === null ? null : otherAddress(address));
   if ((address === null) !== (other === null))
@@ -84,7 +86,13 @@ async function wire(word: string, peer: string, options: AttachOptions): Promise
     { target: far, ifname: options.peerIfname ?? ifname, address: other },
   ] as const;
   const [own, theirs] = await readable(() => attachPeers(how, ends));
-  console.log(`${word} ${ends[0].ifname} ${own} <-> ${peer} ${ends[1].ifname} ${theirs}`);
+  if (options.json) {
+    const result = ({ ifname: one, target }: (typeof ends)[number], cidr: string) => ({
+      interfaces: [{ name: one, sandbox: target.netns }],
+      ips: [{ address: cidr, interface: 0 }],
+    });
+    console.log(JSON.stringify([result(ends[0], own), result(ends[1], theirs)]));
+  } else console.log(`${word} ${ends[0].ifname} ${own} <-> ${peer} ${ends[1].ifname} ${theirs}`);
   return EXIT.ok;
 }
 

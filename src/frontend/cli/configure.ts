@@ -11,22 +11,20 @@ import { isLxcConfigBackup } from '../../model/paths.ts';
 import type { Step } from '../../model/step.ts';
 import { ownNames } from '../../plan/attachment/names.ts';
 import { noteAliases } from '../../store/aliases.ts';
-import { isAlive, readContainer, readKept, writeKeptFiles } from '../../store/records.ts';
+import { isAlive, readContainer } from '../../store/records.ts';
 import { type Applying, applySteps } from '../../system/apply.ts';
-import { clearContainerFiles } from '../../system/container-files.ts';
 import { execUntil } from '../../system/exec.ts';
-import { readText } from '../../system/files.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { lockHost } from '../../system/lock.ts';
-import { readInclude } from '../../system/lxc-include.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
 import { invertFile } from '../../system/undo.ts';
-import { type Mode, parseMode, rootOf } from '../lxc/adopt.ts';
+import { type Mode, parseMode } from '../lxc/adopt.ts';
 import { type Configured, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, containersOf, knownContainers, type LxcContainer } from '../lxc/containers.ts';
 import { remainingOf } from '../lxc/give-back.ts';
 import { refreshParents } from '../lxc/links.ts';
 import { checkNeighbours } from '../lxc/neighbours.ts';
+import { clearOwnFiles } from '../lxc/own-files.ts';
 import { specOf } from '../lxc/spec.ts';
 import { sweepOnce } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
@@ -142,7 +140,7 @@ async function carryOut(
   await applySteps(how, steps);
   noteAliases(name, ownNames(name, options.aliases));
   const telling = { ...how, log: (line: string) => void warnings.push(line) };
-  if (remove && running === null) clearFiles(telling, name, configFile);
+  if (remove && running === null) clearOwnFiles(telling.log, { name, configFile });
   if (running?.life == null || !('pid' in running.life)) return outcome;
   const { life, words = [] } = running;
   try {
@@ -168,16 +166,6 @@ async function carryOut(
     throw error;
   }
   return outcome;
-}
-
-/** Takes what is ours out of a stopped container's files: without our hooks no start does. */
-function clearFiles({ log }: Applying, name: string, configFile: string): void {
-  const { written } = readKept(name);
-  if (!written || (!written.hosts && written.hostname === undefined)) return;
-  const root = rootOf(readText(configFile) ?? '', readInclude);
-  if (root === null)
-    log('its /etc/hosts and /etc/hostname are as they were: its root is no directory that is there now');
-  else writeKeptFiles(name, clearContainerFiles(log, name, root, written));
 }
 
 const inverted = (step: Step): Step => (step.kind === 'file' ? invertFile(step) : step);
