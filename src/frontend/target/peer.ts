@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { connect, InterfaceExists } from '../../attachment/connect.ts';
 import { detach, withNamespace } from '../../attachment/detach.ts';
 import { NethooksError } from '../../errors.ts';
-import { bare, type Cidr, contains, isIPv4, overlaps, subnetOf, toAddress, toNumber } from '../../model/address.ts';
+import { type Cidr, contains, hostCidr, isIPv4, overlaps, subnetOf, toAddress, toNumber } from '../../model/address.ts';
 import { type AttachmentRecord, attachmentId } from '../../model/attachment.ts';
 import { macOf } from '../../model/derived.ts';
 import { existing, linkFault } from '../../plan/attachment/driver.ts';
@@ -132,7 +132,7 @@ function fromPairs(): Addressing {
 
 const ownAddresses = (): Cidr[] =>
   Object.values(networkInterfaces()).flatMap((all = []) =>
-    all.flatMap(({ cidr }) => (cidr && isIPv4(bare(cidr)) ? cidr : [])),
+    all.flatMap(({ address }) => (isIPv4(address) ? hostCidr(address) : [])),
   );
 
 const resultOf = ({ target, ifname }: End, ips: readonly PlacedIp[]) => ({
