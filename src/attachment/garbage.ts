@@ -141,7 +141,7 @@ const listFiles = (): string[] => [
 const listAbandoned = (): string[] => [
   ...abandonedCopies(),
   ...[RUN, STATE].flatMap(abandonedIn),
-  ...allStores().flatMap((store) => abandonedReservations(`${DEFAULT_DATA_DIR}/${store}`)),
+  ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedReservations),
   ...filesIn(SLOTS).flatMap((slot) => {
     const path = `${SLOTS}/${slot}`;
     const text = readText(path) ?? '';

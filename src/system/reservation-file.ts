@@ -17,7 +17,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { isAddress } from '../model/address.ts';
 
 export interface Holder {
@@ -191,14 +191,23 @@ function temporaryIn(directory: string): string {
 }
 
 /**
- * Temporary files of processes of our PID namespace that are gone. Whether one of another namespace is, nobody here can tell: those
- * go by their age (addressFiles).
+ * Temporary files below a directory, of processes of our PID namespace that are gone. Whether one of another namespace is, nobody here can
+ * tell: those go by their age (addressFiles).
  */
 export function abandonedReservations(directory: string): string[] {
-  return readEntries(directory).flatMap(({ name }) => {
-    const [, pid, namespace] = new RegExp(`^${TEMPORARY.replace('.', '\\.')}(\\d+)-(\\d+)-`).exec(name) ?? [];
-    return namespace === pidNamespace() && !existsSync(`/proc/${pid}`) ? [`${directory}/${name}`] : [];
+  return filesBelow(directory).flatMap((path) => {
+    const [, pid, namespace] = /^\.nethooks-(\d+)-(\d+)-/.exec(basename(path)) ?? [];
+    return namespace === pidNamespace() && !existsSync(`/proc/${pid}`) ? [`${directory}/${path}`] : [];
   });
+}
+
+function filesBelow(directory: string): string[] {
+  try {
+    return readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    throw error;
+  }
 }
 
 /** Its inode (pid_namespaces(7)); empty where that cannot be known. */
