@@ -48,6 +48,9 @@ import { fileFacts, linkFacts } from './facts.ts';
 import { giveFormer, placesOf, type Retry, takeAddresses, takeLinks, takeMarks, takeNames, takePorts } from './take.ts';
 import { thisProcess } from './this-process.ts';
 
+/** An attachment of ours is there already. */
+export class InterfaceExists extends NethooksError {}
+
 /** Addresses that another program gives. */
 export interface Elsewhere {
   /** Whether that one needs the interface (DHCP does). */
@@ -101,7 +104,7 @@ async function clearFormer(how: Applying, spec: AttachmentSpec, id: string, give
   // A runtime that asks twice for what is there is refused, and what is there stays (CNI's SPEC.md, ADD).
   if (spec.owner.kind !== 'lxc' && former.state === 'attached' && isAlive(former) && first && !first.untouched) {
     if (await hasInterface(how, first.ifname))
-      throw new NethooksError(`the container already has an interface ${first.ifname}: File exists`);
+      throw new InterfaceExists(`the container already has an interface ${first.ifname}`);
   }
   const giveElsewhere = give?.(how, former);
   const { detach } = await import('./detach.ts');

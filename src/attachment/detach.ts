@@ -100,8 +100,12 @@ export async function detach(how: Applying, record: AttachmentRecord, options: D
     writeRecord({ ...record, state: 'leaving' });
     throw errors[0];
   }
+  const peer = record.peer === undefined ? null : readRecord(record.peer);
+  if (peer) {
+    giveAddresses(peer, peer.interfaces);
+    removeRecord(attachmentId(peer.owner));
+  }
   removeRecord(id);
-  if (record.peer !== undefined && readRecord(record.peer)) removeRecord(record.peer);
 }
 
 /** Programs that a killed process has started and left behind come to their end first: what they do must not come after us. */

@@ -41,6 +41,7 @@ import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
+import { abandonedReservations } from '../system/reservation-file.ts';
 import { readTables } from '../system/tables.ts';
 import { isDestroyed } from './destroyed.ts';
 
@@ -156,7 +157,8 @@ const listFiles = (): string[] => [
 
 const listAbandoned = (): string[] => [
   ...abandonedCopies(),
-  ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedIn),
+  ...[RUN, STATE].flatMap(abandonedIn),
+  ...[RUN, STATE, DEFAULT_DATA_DIR].flatMap(abandonedReservations),
   ...filesIn(SLOTS).flatMap((slot) => {
     const path = `${SLOTS}/${slot}`;
     const text = readText(path) ?? '';

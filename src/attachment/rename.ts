@@ -3,8 +3,8 @@ import { renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { bare } from '../model/address.ts';
 import { holderIdOf } from '../model/attachment.ts';
-import { containerFile } from '../model/paths.ts';
-import { withLinksRenamed } from '../plan/copied-options.ts';
+import { containerFile, isLxcConfigBackup, lxcConfigBackup } from '../model/paths.ts';
+import { withFlagsRenamed, withHooksRenamed, withLinksRenamed } from '../plan/copied-options.ts';
 import { WRITTEN } from '../plan/ini-edit.ts';
 import { passAddress } from '../store/addresses.ts';
 import { renameAliases } from '../store/aliases.ts';
@@ -30,6 +30,7 @@ export async function rename(how: Applying, { from, to, configFile }: Renaming):
   if (record) await detach(how, record);
   moveOptions(how, from, to);
   renameLinks(how, from, to);
+  renameHooks(how, { from, to, configFile });
   const kept = readKeptIfThere(from);
   if (kept) {
     // First, as nobody would give back an address of which no container knows.
@@ -48,7 +49,8 @@ export async function rename(how: Applying, { from, to, configFile }: Renaming):
     const running = readContainer(parent);
     if (running === null) continue;
     const links = running.links.map((link) => (link.container === from ? { ...link, container: to } : link));
-    writeRecord({ ...running, links });
+    const { words } = running;
+    writeRecord({ ...running, links, ...(words && { words: withFlagsRenamed(words, from, to) }) });
   }
   await relinkParents(how, to, { gone: false });
 }
@@ -61,6 +63,19 @@ function moveOptions({ log }: Applying, from: string, to: string): void {
   else {
     log(`${containerFile(to)} was there: it keeps that, and not what ${containerFile(from)} says`);
     forgetOptions(from);
+  }
+}
+
+/** On the hook lines of its neighbours. */
+function renameHooks({ log }: Applying, { from, to, configFile }: Renaming): void {
+  const directory = dirname(dirname(configFile));
+  const configs = filesIn(directory).map((name) => join(directory, name, 'config'));
+  for (const path of configs.flatMap((config) => [config, lxcConfigBackup(config)])) {
+    const text = readText(path);
+    const after = text === null ? null : withHooksRenamed(text, from, to);
+    if (after === null || after === text) continue;
+    writeAtomically(path, after);
+    if (!isLxcConfigBackup(path)) log(`renamed to ${to}: ${path} links to that now`);
   }
 }
 

@@ -6,7 +6,7 @@ import { NethooksError } from '../errors.ts';
 import { hostCidr } from '../model/address.ts';
 import { type AttachmentRecord, attachmentId } from '../model/attachment.ts';
 import { listRecords } from '../store/records.ts';
-import { type Exec, failure } from '../system/exec.ts';
+import { type Exec, wordsOf } from '../system/exec.ts';
 
 type Shim = NonNullable<AttachmentRecord['shim']>;
 
@@ -28,12 +28,12 @@ export function addShim(exec: Exec, master: string, addresses: readonly string[]
   ]);
   const fresh = made.code === 0;
   if (!fresh && !/File exists/.test(made.stderr))
-    throw new NethooksError(`--host-shim: ${failure('ip', ['link', 'add'], made)}`);
+    throw new NethooksError(`--host-shim: nothing can be made on ${master}: ${wordsOf(made)}`);
   const lines = addresses.map((address) => `route replace ${hostCidr(address)} dev ${shim.link}`);
   const routed = exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
   if (routed.code === 0) return shim;
   if (fresh) exec('ip', ['link', 'delete', 'dev', shim.link]);
-  throw new NethooksError(`--host-shim: ${failure('ip', ['route'], routed)}`);
+  throw new NethooksError(`--host-shim: no route to ${addresses.join(', ')}: ${wordsOf(routed)}`);
 }
 
 /** The last one that uses it takes it along. */

@@ -28,18 +28,25 @@ export function readIni(text: string, { top = false }: { top?: boolean } = {}): 
   return { data: parse(text), problems: malformed(text, top) };
 }
 
-/** The 1-based line of a key (or of its section's header when the key is absent), 0 when neither is there. */
-export function lineOf(text: string, section: string, key?: string): number {
+/**
+ * The 1-based line of a key (or of its section's header when the key is absent), 0 when neither is there.
+ * @param value of a key that is there several times: where it has that
+ */
+export function lineOf(text: string, section: string, key?: string, value?: unknown): number {
   let current = '';
   let header = 0;
+  let first = 0;
   for (const [index, line] of lines(text)) {
     const name = SECTION.exec(line)?.[1]?.trim();
     if (name !== undefined) {
       current = name;
       if (current === section) header ||= index;
-    } else if (current === section && key !== undefined && ENTRY.exec(line)?.[1] === key) return index;
+    } else if (current === section && key !== undefined && ENTRY.exec(line)?.[1] === key) {
+      first ||= index;
+      if ([Object.values(parse(line))[0]].flat()[0] === value) return index;
+    }
   }
-  return header;
+  return first || header;
 }
 
 function malformed(text: string, top: boolean): Problem[] {

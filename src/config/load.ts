@@ -8,7 +8,9 @@ import { cosmiconfigSync, defaultLoadersSync } from 'cosmiconfig';
 import { NethooksError } from '../errors.ts';
 import type { Config } from '../model/config.ts';
 import { CONFIG_DIR, CONFIG_FILE } from '../model/paths.ts';
+import { attemptDnsmasq } from '../system/dnsmasq-attempt.ts';
 import type { Fault } from './check.ts';
+import { unusableLines } from './dnsmasq-lines.ts';
 import { lineOf, type Problem, readIni } from './ini.ts';
 import { resolve } from './resolve.ts';
 
@@ -27,6 +29,7 @@ export function loadConfig(file?: string): Config {
   const { path, text, data, problems } = found;
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => describeProblem(path, problem)).join('\n'));
   const { faults, ...config } = resolve(data);
+  if (faults.length === 0) faults.push(...unusableLines(config.networks, attemptDnsmasq));
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => describeFault(path, text, fault)).join('\n'));
   return { source: path, ...config };
 }
@@ -84,11 +87,15 @@ export function describeProblem(path: string, { line, where, message }: Problem)
 
 /** The same for a fault; the line is found in `text` if the file is INI. */
 export function describeFault(path: string, text: string, { section, key, value, message }: Fault): string {
-  const line = path.endsWith('.ini') || path.endsWith('.conf') ? lineOf(text, section, key) : 0;
+  const line = path.endsWith('.ini') || path.endsWith('.conf') ? lineOf(text, section, key, value) : 0;
   const place = line > 0 ? `${path}:${line}` : path;
   const shown = value === undefined ? '' : ` = ${typeof value === 'string' ? value : JSON.stringify(value)}`;
   return `${place}:${section ? ` [${section}]` : ''}${key ? ` ${key}` : ''}${shown}: ${message}`;
 }
 
+/** Node's own words are `CODE: WORDS, CALL 'PATH'`. */
 const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').replace(
+    /^E[A-Z]+: (.*), \w+(?: '.*')?$/,
+    '$1',
+  );

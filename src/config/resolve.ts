@@ -12,7 +12,9 @@ import type {
 } from '../model/config.ts';
 import { overlay } from '../model/config.ts';
 import { isInterfaceName } from '../model/names.ts';
+import { served } from '../plan/host/dnsmasq.ts';
 import { checked, type Fault, isRecord } from './check.ts';
+import { refusedLines } from './dnsmasq-lines.ts';
 import { hostSchema, networkSchema } from './schema.ts';
 
 export interface Resolved {
@@ -100,7 +102,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
         message: `with ${key} = ${key === 'internal'} nothing is translated; allowed: one of the two`,
       });
   const antispoof = values.antispoof ?? !values.icc;
-  return {
+  const resolved: NetworkConfig = {
     name,
     address,
     prefix,
@@ -110,6 +112,7 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     domain: values.domain.toLowerCase(),
     dns: values.dns.dns,
     dnsUpstream: values['dns-upstream'],
+    dnsmasqLines: values.dnsmasq,
     dhcp,
     lease: values.lease,
     // What machines call themselves counts nothing where nobody is believed who he is.
@@ -125,6 +128,8 @@ function network(name: string, section: unknown, defaults: NameDefaults, faults:
     mtu: values.mtu,
     containers: overlay(nameDefaults(values.dns.servers, values), defaults),
   };
+  faults.push(...refusedLines(resolved, served(resolved)));
+  return resolved;
 }
 
 interface NameKeys {

@@ -63,6 +63,18 @@ const hookTimeout = v.pipe(
   v.check((value) => value >= 2 && value <= 300, TIMEOUT),
 );
 
+const LINES = 'allowed: lines of dnsmasq.conf, each without a line break';
+const line = v.pipe(
+  text(LINES),
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a line break would begin another option
+  v.check((value) => !/[\0-\x1f\x7f]/.test(value), LINES),
+);
+/** Commas are dnsmasq's own. */
+const lines = v.pipe(
+  v.union([v.array(line), line], LINES),
+  v.transform((value) => [value].flat().filter((one) => one !== '')),
+);
+
 export const hostSchema = v.strictObject({
   resolver: v.optional(choice(['auto', 'resolved', 'resolvconf', 'file', 'none'], ['networkmanager']), 'auto'),
   dns: v.optional(servers, []),
@@ -83,6 +95,7 @@ export const networkSchema = v.strictObject({
   domain: v.optional(matching(isDomainName, 'allowed: a domain name, such as lxc'), 'lxc'),
   dns: v.optional(networkDns, true),
   'dns-upstream': v.optional(serverList(`allowed: ${SERVERS}`), []),
+  dnsmasq: v.optional(lines, []),
   ...nameKeys,
   dhcp: v.optional(v.union([OFF, range], `${RANGE}, or false`)),
   lease: v.optional(lease, '1h'),

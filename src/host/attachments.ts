@@ -55,7 +55,7 @@ export function listAttachments(): AttachmentStatus[] {
  * @throws NethooksError when there is none, or more than one
  */
 export function attachmentNamed(name: string): AttachmentStatus {
-  const found = listAttachments().filter((one) => one.name === name || one.id === name);
+  const found = listAttachments().filter(({ name: own, id, holder }) => [own, id, holder].includes(name));
   if (found.length > 1)
     throw new NethooksError(`${name}: more than one; allowed: ${found.map(({ id }) => id).join(', ')}`);
   const [only] = found;
@@ -68,9 +68,8 @@ function recorded(record: AttachmentRecord, refusals: ReadonlyMap<string, Refusa
   const state = stateOf(record);
   const names = state === 'gone' ? [] : answeringNames(record);
   return {
-    ...called(owner),
-    // Its name may be somebody else's by now.
-    ...(owner.kind === 'dhcp' && names.length > 0 ? { name: record.names.own[0] as string } : {}),
+    // Without it, the name of a machine that is there by DHCP may be somebody else's.
+    ...called(owner, owner.kind === 'dhcp' && names.length === 0 ? undefined : record.names.own[0]),
     state,
     pid: life && 'pid' in life && isAlive(record) ? life.pid : null,
     netns: life && 'netns' in life ? life.netns : null,
@@ -108,11 +107,25 @@ function unconnected(name: string, refused: Refusal | null): AttachmentStatus {
   };
 }
 
-const called = (owner: Owner): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
-  name: 'id' in owner ? owner.id.replace(/^attached\.[a-z]+\./, '') : owner.kind === 'lxc' ? owner.name : owner.address,
+/** @param own its name in DNS: what a runtime calls a container is an id to nobody but itself */
+const called = (owner: Owner, own?: string): Pick<AttachmentStatus, 'name' | 'id' | 'holder'> => ({
+  name: nameOf(owner, own),
   id: attachmentId(owner),
   holder: holderIdOf(owner),
 });
+
+function nameOf(owner: Owner, own: string | undefined): string {
+  switch (owner.kind) {
+    case 'lxc':
+      return owner.name;
+    case 'cni':
+      return own ?? owner.id;
+    case 'attach':
+      return owner.id.replace(/^attached\.[a-z]+\./, '');
+    case 'dhcp':
+      return own ?? owner.address;
+  }
+}
 
 /** Those of its own names that dnsmasq reads as its. */
 const answeringNames = ({ owner, interfaces, names }: AttachmentRecord): string[] =>

@@ -80,11 +80,12 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: 
     upstreams: facts.upstreams,
     findings: [
       ...mistakes(mistake),
-      ...plan.refusals.map((text) => finding('missing', text)),
+      ...plan.refusals.map((text) => finding('mistake', text)),
       ...(plan.faults ?? []).map((text) => finding('missing', text)),
       ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
       ...plan.warnings.map((text) => finding('warning', text)),
       ...attachments.flatMap(refusal),
+      ...attachments.flatMap(leftover),
     ],
   };
 }
@@ -100,7 +101,7 @@ const mistakes = (text: string | null): Finding[] =>
   text === null
     ? []
     : [
-        ...text.split('\n').map((line) => finding('missing', line)),
+        ...text.split('\n').map((line) => finding('mistake', line)),
         finding('warning', 'the last good configuration is in use until the file is mended'),
       ];
 
@@ -113,6 +114,16 @@ const refusal = ({ name, refused }: AttachmentStatus): Finding[] =>
           about: name,
         },
       ];
+
+const leftover = ({ name, state }: AttachmentStatus): Finding[] =>
+  state === 'gone'
+    ? [
+        {
+          ...finding('warning', 'is no more; its names, ports and addresses are still held', 'nethooks gc'),
+          about: name,
+        },
+      ]
+    : [];
 
 /** What a step is about, in one line. */
 const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');

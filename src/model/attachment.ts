@@ -185,6 +185,8 @@ export interface WrittenFiles {
   hosts: boolean;
   /** What resolv.conf is to say; absent when it is not ours. */
   resolvConf?: string;
+  /** What resolv.conf held before ours, from the first time on: null when there was none; absent when it is not ours. */
+  replaced?: string | null;
   /** What /etc/hostname held before ours: null when there was none; absent when it is not ours. */
   hostname?: string | null;
   /** Files for systemd's daemons, and directories that were made for them: paths below the root, in the order in which they were made. */
@@ -192,8 +194,8 @@ export interface WrittenFiles {
 }
 
 /** Whether anything of ours stands in them. */
-export const isWritten = ({ hosts, hostname, dropIns = [] }: WrittenFiles): boolean =>
-  hosts || hostname !== undefined || dropIns.length > 0;
+export const isWritten = ({ hosts, hostname, replaced, dropIns = [] }: WrittenFiles): boolean =>
+  hosts || hostname !== undefined || replaced !== undefined || dropIns.length > 0;
 
 /** The first IPv4 address of an interface, without prefix length; null without one. */
 export const ipv4Of = ({ addresses }: Pick<Interface, 'addresses'>): string | null =>

@@ -32,6 +32,8 @@ export interface NetworkConfig {
   dns: boolean;
   /** Servers to forward to; empty means the host's own. */
   dnsUpstream: string[];
+  /** Lines of its dnsmasq's configuration that are the admin's own. */
+  dnsmasqLines: string[];
   /** Dynamic range for machines that are no LXC containers of ours; null when DHCP is off. */
   dhcp: AddressRange | null;
   /** Lease time in seconds, or for ever. */

@@ -1,7 +1,7 @@
 /** Something that is not as it should be, as `status` and `gc` say it: one line for each. */
 export interface Finding {
-  /** `missing`: something does not work because of it. */
-  severity: 'missing' | 'warning';
+  /** `mistake`: in what people wrote, so that it is not in force; `missing`: something does not work because of it. */
+  severity: 'mistake' | 'missing' | 'warning';
   /** `host`, or who it is about, as people call it. */
   about: string;
   text: string;

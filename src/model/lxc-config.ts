@@ -1,7 +1,7 @@
 /**
  * LXC's configuration files as LXC reads them (lxc.container.conf(5); the details from parse_line() and
  * set_config_includefiles() in lxc's src/lxc/confile.c, 2.0 to 7.0): text to settings, in their order. Everything that looks into such
- * a file uses this reader. What `lxc-start -s KEY=VALUE` overrides is in no file, hence not seen here.
+ * a file uses this reader. What `lxc-start -s KEY=VALUE` overrides is in no file: src/system/lxc-command.ts.
  */
 
 /** One line that says something: `lxc.net.0.link = br0`. An empty value takes back what earlier lines of that key said. */

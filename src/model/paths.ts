@@ -58,6 +58,8 @@ export const antispoofNote = (network: string): string => `${RUN}/antispoof/${ne
 export const ATTACHMENTS = `${RUN}/attachments`;
 /** Why the last start of a container was refused (store/refusals.ts). */
 export const refusalFile = (container: string): string => `${RUN}/refused/${container}`;
+/** What the command that started a container says against its configuration (store/overrides.ts). */
+export const overridesFile = (container: string): string => `${RUN}/overrides/${container}`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
 export const HOST_RECORD = `${RUN}/record.json`;

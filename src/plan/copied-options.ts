@@ -46,10 +46,7 @@ function hasFixedHostPort(text: string): boolean {
 
 /** A file whose links to a container lead to its new name. The alias stays, which may be the old name itself. */
 export function withLinksRenamed(text: string, from: string, to: string): string {
-  const renamed = (item: string): string => {
-    const [container, ...alias] = item.split(':');
-    return container === from ? [to, ...(alias.length > 0 ? alias : [dnsName(from) ?? from])].join(':') : item;
-  };
+  const renamed = renaming(from, to);
   return text
     .split('\n')
     .map((line) => {
@@ -63,3 +60,23 @@ export function withLinksRenamed(text: string, from: string, to: string): string
     })
     .join('\n');
 }
+
+/** An LXC configuration whose hook lines of ours link to its new name. */
+export const withHooksRenamed = (text: string, from: string, to: string): string =>
+  text.replace(/^[ \t]*lxc\.hook\.start-host[ \t]*=.*\/nethooks\/lxc\/start-host.*$/gm, (line) =>
+    line.replace(/(--link(?:=|[ \t]+)['"]?)([^\s'"]+)/g, (_, flag, item) => flag + renaming(from, to)(item)),
+  );
+
+/** The same for the words of such a line. */
+export const withFlagsRenamed = (words: readonly string[], from: string, to: string): string[] =>
+  words.map((word, index) => {
+    if (words[index - 1] === '--link') return renaming(from, to)(word);
+    return word.startsWith('--link=') ? `--link=${renaming(from, to)(word.slice('--link='.length))}` : word;
+  });
+
+const renaming =
+  (from: string, to: string) =>
+  (item: string): string => {
+    const [container, ...alias] = item.split(':');
+    return container === from ? [to, ...(alias.length > 0 ? alias : [dnsName(from) ?? from])].join(':') : item;
+  };

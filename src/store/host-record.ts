@@ -32,7 +32,9 @@ function rebuilt(): HostRecord {
   return { ...EMPTY_RECORD, host, networks: up.map(complete) };
 }
 
-const complete = (network: NetworkConfig): NetworkConfig => ({ ...CLOSED, ...network });
+/** What a record of an earlier version may lack. */
+const ADDED: Partial<NetworkConfig> = { ...CLOSED, dnsmasqLines: [] };
+const complete = (network: NetworkConfig): NetworkConfig => ({ ...ADDED, ...network });
 
 /** Remembers; a record without networks is no file. */
 export function writeHostRecord(record: HostRecord): void {

@@ -67,6 +67,7 @@ const written = optional(
   fields({
     hosts: boolean,
     resolvConf: optional(text),
+    replaced: optional(orNull(text)),
     hostname: optional(orNull(text)),
     dropIns: optional(words),
   }),

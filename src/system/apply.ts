@@ -4,7 +4,7 @@ import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
 import type { ConnectionsStep, ContainerFilesStep, FileStep, HairpinStep, IpStep, Step } from '../model/step.ts';
 import { changeElements } from './elements.ts';
-import { type Exec, type ExecResult, failure } from './exec.ts';
+import { type Exec, type ExecResult, failure, wordsOf } from './exec.ts';
 import { readText, removeFile, writeAtomically } from './files.ts';
 import { type Ip, ipInside, ipOnHost } from './ip.ts';
 
@@ -277,12 +277,19 @@ export class IpError extends NethooksError {
   readonly stderr: string;
   /** Its number, from 1 on; 0 when ip did not say. */
   readonly line: number;
+  /** What it was; empty when ip did not say. */
+  readonly command: string;
+  /** Why, in the kernel's words. */
+  readonly reason: string;
 
-  constructor({ commands }: IpStep, result: ExecResult, options: readonly string[] = []) {
+  constructor({ commands }: IpStep, result: ExecResult) {
     const line = Number(/Command failed \S*:(\d+)/.exec(result.stderr)?.[1] ?? 0);
-    super(`${failure('ip', [...options, '-batch', '-'], result)}${line > 0 ? ` (${commands[line - 1]})` : ''}`);
+    const command = commands[line - 1] ?? '';
+    super(failure('ip', command === '' ? ['-batch', '-'] : [command], result));
     this.stderr = result.stderr;
     this.line = line;
+    this.command = command;
+    this.reason = wordsOf(result);
   }
 }
 
@@ -301,7 +308,7 @@ export async function batch({ exec, namespace }: Applying, step: IpStep, given: 
     : exec.start('ip', [...options, '-batch', '-'], { input });
   const result = await ip;
   const missing = step.lenient === true && onlyMissing(result.stderr);
-  if (result.code !== 0 && !missing) throw new IpError(step, result, options);
+  if (result.code !== 0 && !missing) throw new IpError(step, result);
   return step.where === 'namespace' ? result.stdout : '';
 }
 

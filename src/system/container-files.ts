@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import type { WrittenFiles } from '../model/attachment.ts';
+import { parseResolvConf } from '../model/resolv-conf.ts';
 import type { ContainerFilesStep } from '../model/step.ts';
 import { withBlock, withoutBlock } from '../plan/marked-block.ts';
 import { clearDropIns, writeDropIns } from './drop-ins.ts';
@@ -15,6 +16,7 @@ type Log = (line: string) => void;
 /** The files that a container without a hosts file gets, as Docker's have it. */
 const HOSTS = '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n';
 const MAX_HOSTNAME_FILE = 4096;
+const MAX_RESOLV_CONF = 4096;
 
 /** Writes them; returns what of ours stands in them now. */
 export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesStep): WrittenFiles {
@@ -24,9 +26,16 @@ export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesSt
   bestEffort(log, 'resolv.conf', () => {
     delete written.resolvConf;
     if (!resolvConf) return;
-    const result = writeBelowRoot(root, ['etc'], 'resolv.conf', resolvConf.text, resolvConf);
+    let before: string | null = null;
+    const replacing = (text: string | null): string => {
+      before = text;
+      return resolvConf.text;
+    };
+    const result = writeBelowRoot(root, ['etc'], 'resolv.conf', replacing, resolvConf);
     report(log, 'resolv.conf', result);
-    if (result.outcome !== 'left') written.resolvConf = resolvConf.text;
+    if (result.outcome === 'left') return;
+    written.resolvConf = resolvConf.text;
+    if (result.outcome === 'written' && written.replaced === undefined) written.replaced = kept(before);
   });
   bestEffort(log, '/etc/hosts', () => {
     if (hosts.length === 0 && !step.before?.hosts) return;
@@ -49,8 +58,24 @@ export function writeContainerFiles(exec: Exec, log: Log, step: ContainerFilesSt
   return written;
 }
 
-/** Takes what is ours out of the files of a container that does not run; returns what is left. */
-export function clearContainerFiles(log: Log, name: string, root: string, written: WrittenFiles): WrittenFiles {
+/** Of a resolv.conf that is replaced; nobody has a longer one. */
+const kept = (text: string | null): string | null => (text !== null && text.length > MAX_RESOLV_CONF ? null : text);
+
+/** A container that does not run. */
+export interface StoppedContainer {
+  name: string;
+  /** The directory that is its root. */
+  root: string;
+  /** Our name servers. */
+  servers: readonly string[];
+}
+
+/** Takes what is ours out of its files; returns what is left. */
+export function clearContainerFiles(
+  log: Log,
+  { name, root, servers }: StoppedContainer,
+  written: WrittenFiles,
+): WrittenFiles {
   const left: WrittenFiles = { ...written };
   bestEffort(log, '/etc/hosts', () => {
     if (written.hosts)
@@ -60,6 +85,15 @@ export function clearContainerFiles(log: Log, name: string, root: string, writte
         writeBelowRoot(root, ['etc'], 'hosts', (text) => withoutBlock(text ?? HOSTS)),
       );
     left.hosts = false;
+  });
+  bestEffort(log, 'resolv.conf', () => {
+    const { replaced } = written;
+    delete left.replaced;
+    if (typeof replaced !== 'string') return;
+    // It may be somebody else's by now.
+    const now = readBelowRoot(root, ['etc'], 'resolv.conf', MAX_RESOLV_CONF);
+    if (now === null || !parseResolvConf(now).nameservers.some((server) => servers.includes(server))) return;
+    report(log, 'resolv.conf', writeBelowRoot(root, ['etc'], 'resolv.conf', replaced));
   });
   bestEffort(log, 'hostname', () => {
     if (written.hostname === undefined) return;

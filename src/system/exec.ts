@@ -175,10 +175,16 @@ export function must(exec: Exec, command: string, args: readonly string[], optio
   return result;
 }
 
-/** One line (or the program's own few) about a program that failed. */
-export function failure(command: string, args: readonly string[], { code, stderr, stdout }: ExecResult): string {
-  const words = (stderr.trim() || stdout.trim()).split('\n').slice(0, 3).join('; ');
-  return `${[command, ...args].join(' ')}: ${words || (code === null ? 'killed' : `exit status ${code}`)}`;
+/** What a program that failed said, for people: `COMMAND: WORDS`. */
+export const failure = (command: string, args: readonly string[], result: ExecResult): string =>
+  `${[command, ...args].join(' ')}: ${wordsOf(result)}`;
+
+/** Where in its input ip(8) or nft(8) found a fault, and who says so, is nothing to people; nor is the input again, underlined. */
+export function wordsOf({ code, stderr, stdout }: ExecResult): string {
+  const lines = (stderr.trim() || stdout.trim()).split('\n');
+  const errors = lines.flatMap((line) => /^(?:RTNETLINK answers|(?:\S+:\d\S*: )?Error): (.*)$/.exec(line)?.[1] ?? []);
+  const said = errors.length > 0 ? errors : lines.filter((line) => !/^(?:Command failed|\s*\^+)/.test(line));
+  return said.slice(0, 3).join('; ') || (code === null ? 'killed' : `exit status ${code}`);
 }
 
 function missing(command: string): string {

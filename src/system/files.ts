@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** Names of temporary files, of {@link writeAtomically} and of reservation-file.ts. */
-const TEMPORARY = /^\.nethooks-(\d+)-|^\..+\.(\d+)\.nethooks$/;
+/** Names of temporary files of {@link writeAtomically}. */
+const TEMPORARY = /^\..+\.(\d+)\.nethooks$/;
 
 /** A file's text, or null when it is not there. Throws on anything else, such as a directory in its place. */
 export function readText(path: string): string | null {
@@ -97,8 +97,7 @@ export function abandonedIn(directory: string): string[] {
     throw error;
   }
   return names.flatMap((name) => {
-    const [, before, after] = TEMPORARY.exec(basename(name)) ?? [];
-    const pid = before ?? after;
+    const [, pid] = TEMPORARY.exec(basename(name)) ?? [];
     return pid !== undefined && !existsSync(`/proc/${pid}`) ? join(directory, name) : [];
   });
 }

@@ -5,17 +5,19 @@
 import {
   closeSync,
   constants,
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   readSync,
   renameSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { isAddress } from '../model/address.ts';
 
 export interface Holder {
@@ -38,6 +40,7 @@ const STALE_AFTER = 60_000;
 
 const buffer = Buffer.alloc(MAX_BYTES);
 let serial = 0;
+let namespace: string | undefined;
 
 /** What Unicode calls Cc. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for; the interpreter takes 0.1 ms to compile \p{Cc}
@@ -184,7 +187,33 @@ function linkIfFree(from: string, to: string): boolean {
 /** A name that host-local takes for no address, unique also between PID namespaces that share the directory. */
 function temporaryIn(directory: string): string {
   serial += 1;
-  return `${directory}/${TEMPORARY}${process.pid}-${serial}-${Math.random().toString(36).slice(2)}`;
+  return `${directory}/${TEMPORARY}${process.pid}-${pidNamespace()}-${serial}-${Math.random().toString(36).slice(2)}`;
+}
+
+/**
+ * Temporary files below a directory, of processes of our PID namespace that are gone. Whether one of another namespace is, nobody here can
+ * tell: those go by their age (addressFiles).
+ */
+export function abandonedReservations(directory: string): string[] {
+  return filesBelow(directory).flatMap((path) => {
+    const [, pid, namespace] = /^\.nethooks-(\d+)-(\d+)-/.exec(basename(path)) ?? [];
+    return namespace === pidNamespace() && !existsSync(`/proc/${pid}`) ? [`${directory}/${path}`] : [];
+  });
+}
+
+function filesBelow(directory: string): string[] {
+  try {
+    return readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/** Its inode (pid_namespaces(7)); empty where that cannot be known. */
+function pidNamespace(): string {
+  namespace ??= /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '';
+  return namespace;
 }
 
 function removeIfStale(path: string): void {

@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, statSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isOurs, isStarter, names } from './lxc-command.ts';
 import { commandLine } from './process.ts';
 
 /**
@@ -22,23 +23,9 @@ function waitsFor(container: string, pid: string): boolean {
   );
 }
 
-/** Of our user and in our namespaces: whatever runs in a container may call itself as it likes. */
-function isOurs(pid: string): boolean {
-  const same = (namespace: string): boolean =>
-    readlinkSync(`/proc/${pid}/ns/${namespace}`) === readlinkSync(`/proc/self/ns/${namespace}`);
-  return statSync(`/proc/${pid}`).uid === process.geteuid?.() && ['mnt', 'pid', 'user'].every(same);
-}
-
 function startsContainer(container: string, program: string, pid: number): boolean {
-  switch (basename(program)) {
-    case 'lxc-autostart': // it starts one after the other, and the line says which
-      return true;
-    case 'lxc-start':
-    case 'lxc-execute':
-      return commandLine(pid).some((word) => [container, `-n${container}`, `--name=${container}`].includes(word));
-    default:
-      return false;
-  }
+  // lxc-autostart starts one after the other, and the line says which.
+  return basename(program) === 'lxc-autostart' || (isStarter(program) && names(commandLine(pid), container));
 }
 
 /** Terminals and pipes only: of a file or a socket we would not share the position, or could not open it. */

@@ -135,8 +135,9 @@ describeLab('bad input', () => {
       });
       expect(stdout).toMatch(/^br0 {2}10\.0\.0\.1\/24 {2}up /);
       expect(stdout).toMatch(message);
+      expect(stdout).toMatch(/^ {2}mistake {5}\S/m);
       const { findings } = JSON.parse((await nethooks('status', '--json')).stdout);
-      expect(findings[0]).toMatchObject({ severity: 'missing', about: 'host', text: expect.stringMatching(message) });
+      expect(findings[0]).toMatchObject({ severity: 'mistake', about: 'host', text: expect.stringMatching(message) });
     });
 
     it('if-up.d logs it, and goes on with the last good one', async () => {

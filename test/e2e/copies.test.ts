@@ -48,24 +48,34 @@ describeLab('Copies, renames and restores', () => {
   });
 
   it('a rename keeps options and address, and the links of others, running or not', async () => {
-    await createContainers(host, ['db', 'web', 'idle'], STILL);
+    await createContainers(host, ['db', 'web', 'idle', 'line'], STILL);
     await configure('db', ...OPTIONS);
+    await sh(host, "sed -i 's|/lxc/start-host$|& --link db:database|' /var/lib/lxc/line/config");
     for (const parent of ['web', 'idle']) await configure(parent, '--link', 'db:database');
     await start('db');
     await start('web');
+    await start('line');
     const options = await optionsOf('db');
     await stop('db');
     await copy('-R', '-n', 'db', '-N', 'store');
     expect(await optionsOf('store')).toBe(options);
     expect(await state()).not.toMatch(/\bdb\b/);
-    expect(await hookLog()).toContain('renamed to store: /etc/nethooks/containers/idle.ini links to that now');
+    const said = await hookLog();
+    expect(said).toContain('renamed to store: /etc/nethooks/containers/idle.ini links to that now');
+    expect(said).toContain('renamed to store: /var/lib/lxc/line/config links to that now');
+    expect(said).not.toContain('without');
     expect(await holders()).toContain('10.0.0.77:lxc-store\n');
     await start('store');
     expect(await resolved('store.lxc')).toBe('10.0.0.77');
     expect(await resolved('data.lxc')).toBe('10.0.0.77');
     expect(await must(host, ['nethooks', 'port', 'store'])).toContain('80/tcp -> 0.0.0.0:8080');
     expect(await inContainer(host, 'store', ['cat', '/etc/hostname', '/etc/resolv.conf'])).toContain('shop');
-    expect(await inContainer(host, 'web', ['cat', '/etc/hosts'])).toContain('10.0.0.77 database store\n');
+    for (const parent of ['web', 'line'])
+      expect(await inContainer(host, parent, ['cat', '/etc/hosts'])).toContain('10.0.0.77 database store\n');
+    await must(host, ['nethooks', 'configure', 'line', '--dns', '192.0.2.53']);
+    expect(await inContainer(host, 'line', ['cat', '/etc/hosts'])).toContain('10.0.0.77 database store\n');
+    await stop('line');
+    await start('line');
     await start('idle');
     expect(await inContainer(host, 'idle', ['cat', '/etc/hosts'])).toContain('10.0.0.77 database store\n');
   });

@@ -128,6 +128,17 @@ describePodman('podman', () => {
     await eventually(async () => expect((await cniState(host)).replace(/^cni-podman9\n/m, '')).toBe(clean));
   });
 
+  it('a renamed container answers to its new name as soon as its network is set up anew', async () => {
+    await start('before', ['--network', 'br0'], ...SLEEP);
+    await podman('rename', 'before', 'after');
+    await podman('network', 'reload', 'after');
+    await eventually(async () => expect(await sh(host, 'getent hosts after.lxc || true')).toContain('10.0.0.'));
+    expect(await sh(host, 'getent hosts before.lxc || true')).toBe('');
+    expect(await sh(host, 'nethooks ps')).toMatch(/^after +cni +running/m);
+    await podman('rm', '-f', '-t', '0', 'after');
+    await eventually(async () => expect((await cniState(host)).replace(/^cni-podman9\n/m, '')).toBe(clean));
+  });
+
   it('reloads and reconnects the network of a container with published ports, which its conmon holds', async () => {
     await start('server', ['--network', 'br0', '-p', '8082:80'], '/bin/httpd', '-f', '-p', '80', '-h', '/etc');
     const url = 'http://192.0.2.2:8082/hostname';

@@ -11,6 +11,7 @@ import {
   inContainer,
   labHost,
   must,
+  STILL,
   sh,
   writeFile,
 } from '../lab/lab.ts';
@@ -128,6 +129,36 @@ lxc-snapshot -n made`,
     await install();
     await sh(host, 'nethooks configure made; lxc-start made');
     expect(await resolved('made.lxc')).toBe('10.0.0.2');
+  });
+
+  it('what is ours in their files goes, but for those that run', async () => {
+    await install();
+    await createContainers(host, ['made', 'own', 'runs'], STILL);
+    const all = ['made', 'own', 'runs'];
+    const files = (name: string) =>
+      sh(host, 'cd /var/lib/lxc/$1/rootfs/etc; tail -n +1 hosts hostname resolv.conf', [name]);
+    const WRITE = `for name; do
+  cd /var/lib/lxc/$name/rootfs/etc
+  echo '127.0.0.1 localhost' >hosts; echo box >hostname; echo 'nameserver 192.0.2.1' >resolv.conf
+  nethooks configure $name --add-host api:192.0.2.7 -h shop >/dev/null
+  lxc-start $name
+done`;
+    await sh(host, WRITE, all);
+    for (const name of all)
+      expect(await files(name)).toMatch(/192\.0\.2\.7 api[\s\S]*shop[\s\S]*nameserver 10\.0\.0\.1/);
+    // Twice, as a second start replaces what is ours.
+    await sh(host, 'for name in made own; do lxc-stop -k $name; lxc-start $name; lxc-stop -k $name; done');
+    await sh(host, 'echo "nameserver 192.0.2.53" >/var/lib/lxc/own/rootfs/etc/resolv.conf');
+    expect(await uninstall('--dry-run')).toContain('would take what is ours out of the files of container made\n');
+    const said = await uninstall();
+    expect(said).toContain('take what is ours out of the files of container own\n');
+    expect(said).not.toContain('the files of container runs');
+    const before = (server: string) =>
+      `==> hosts <==\n127.0.0.1 localhost\n\n==> hostname <==\nbox\n\n==> resolv.conf <==\nnameserver ${server}\n`;
+    expect(await files('made')).toBe(before('192.0.2.1'));
+    expect(await files('own')).toBe(before('192.0.2.53'));
+    expect(await files('runs')).toContain('nameserver 10.0.0.1');
+    await sh(host, 'lxc-stop -k runs');
   });
 
   it('below another path, in a file of its own, with an include and a damaged block', async () => {

@@ -126,6 +126,93 @@ describeLab('nethooks attach', () => {
     await expectClean();
   });
 
+  it('chooses a pair of addresses for a wire, for each another one, which is free again when either end goes', async () => {
+    expect(await attach('a', '--peer', 'b', '--ifname', 'wire')).toBe(
+      'a wire 169.254.128.0/31 <-> b wire 169.254.128.1/31\n',
+    );
+    await ping('a', '169.254.128.1');
+    await ping('b', '169.254.128.0');
+    expect(await sh(host, 'nethooks ps')).toMatch(/169\.254\.128\.0[\s\S]*169\.254\.128\.1/);
+    expect(await sh(host, 'nethooks addresses')).toContain('169.254.128.0');
+    // Not what the host itself reaches, be it by a route.
+    await sh(host, 'ip route add 169.254.128.2/31 dev lo; ip addr add 169.254.128.4/32 dev lo');
+    expect(await attach('a', '--peer', 'b', '--ifname', 'wire2')).toContain('169.254.128.6/31 <-> ');
+    await sh(host, 'ip route del 169.254.128.2/31 dev lo; ip addr del 169.254.128.4/32 dev lo');
+    await detach('b');
+    await expectClean();
+    await attach('a', '--peer', 'b');
+    await detach('a');
+    await expectClean();
+    const lines = await sh(host, 'seq 100 | xargs -P 20 -I N nethooks attach a --peer b --ifname wN', [], {
+      timeoutMs: 60_000,
+    });
+    const addresses = lines.match(/169\.254\.\d+\.\d+/g) ?? [];
+    expect(addresses).toHaveLength(200);
+    expect(new Set(addresses).size).toBe(200);
+    await detach('b');
+    await expectClean();
+  });
+
+  it.each(['gc', 'up'])(
+    'what is left of those whose namespace has ended is shown, and goes with `nethooks %s`',
+    async (command) => {
+      await sh(host, 'ip netns add brief; ip netns add other');
+      await attach('brief', '--name', 'gone', '--alias', 'shortlived', '--publish', '8081:80');
+      await attach('brief', '--peer', 'other', '--ifname', 'wire');
+      const conf = JSON.stringify({ cniVersion: '1.0.0', name: 'br0', type: 'nethooks', network: 'br0' });
+      const env = {
+        CNI_COMMAND: 'ADD',
+        CNI_CONTAINERID: 'default-c1',
+        CNI_NETNS: '/run/netns/brief',
+        CNI_IFNAME: 'eth1',
+      };
+      await must(host, ['/usr/lib/nethooks/nethooks', 'cni'], {
+        env: { ...env, CNI_PATH: '/opt/cni/bin' },
+        input: conf,
+      });
+      const names = () => sh(host, 'getent hosts shortlived.lxc c1.lxc || true');
+      await eventually(async () => expect(await names()).toMatch(/shortlived[\s\S]*c1/));
+      const states = async () =>
+        (JSON.parse(await must(host, ['nethooks', 'ps', '--json'])) as { name: string; state: string }[]).map(
+          ({ name, state }) => `${name} ${state}`,
+        );
+      expect(await states()).toEqual(['brief running', 'brief running', 'c1 running', 'other running']);
+      await sh(host, 'ip netns del brief');
+      await eventually(async () =>
+        expect(await states()).toEqual(['brief gone', 'brief gone', 'c1 gone', 'other running']),
+      );
+      const { stdout, stderr } = await host.run(['nethooks', 'status']);
+      expect(stderr).toContain('nethooks: c1: is no more; its names, ports and addresses are still held\n');
+      expect(stdout).toContain('`nethooks gc` takes back what is left');
+      await must(host, ['nethooks', command]);
+      expect(await names()).toBe('');
+      expect(await states()).toEqual([]);
+      await sh(host, 'ip netns del other');
+      await expectClean();
+    },
+  );
+
+  it('says in words what is there already', async () => {
+    await sh(host, 'ip -n a link add eth0 type bridge; ip -n a addr add 10.9.0.2/24 dev eth0');
+    const words = /^1 nethooks: the container already has an interface eth0\n$/;
+    expect(await refused('a')).toMatch(words);
+    expect(await refused('a', '--mode', 'ptp', '--address', '10.9.0.2/24')).toMatch(words);
+    const busy =
+      /^1 nethooks: one of the two has an interface of that name already; --ifname and --peer-ifname choose others\n$/;
+    expect(await refused('a', '--peer', 'b')).toMatch(busy);
+    expect(await refused('b', '--peer', 'a')).toMatch(busy);
+    await sh(host, 'ip -n a link del eth0');
+    expect(await refused('a', '--mac', '01:00:5e:00:00:01')).not.toMatch(/RTNETLINK|Command failed|-batch/);
+    expect(await refused('a', '--mtu', '20')).not.toMatch(/RTNETLINK|Command failed|-batch/);
+    expect(await refused('a', '--mode', 'ptp', '--address', '10.9.0.2/24', '--gateway', '10.8.0.1')).not.toMatch(
+      /RTNETLINK|Command failed|-batch/,
+    );
+    await attach('a');
+    expect(await refused('a')).toMatch(words);
+    await detach('a');
+    await expectClean();
+  });
+
   const refusals: [string, string[], RegExp][] = [
     ['an unknown target', ['nope'], /^1 .*no process, network namespace or running container is called so/],
     ['a target of an unknown kind', ['vm:x'], /^2 .*vm: unknown; allowed: pid:N/],
@@ -151,6 +238,28 @@ describeLab('nethooks attach', () => {
     ],
     ['a shim without macvlan', ['a', '--host-shim'], /^2 .*goes with --mode macvlan/],
     ['a port that is none', ['a', '--publish', '99999:80'], /99999/],
+    [
+      "a group's MAC",
+      ['a', '--mac', '01:00:5e:00:00:01'],
+      /^1 .*mac: "01:00:5e:00:00:01": allowed: six hexadecimal bytes/,
+    ],
+    ['an MTU that is none', ['a', '--mtu', 'x'], /^2 .*--mtu x: allowed: bytes/],
+    [
+      'a master that can have none',
+      ['a', '--mode', 'macvlan', '--master', 'lo', '--address', '192.0.2.9/24'],
+      /^1 nethooks: master: lo: macvlan cannot be on it: Invalid argument\n$/,
+    ],
+    [
+      'a DHCP client without its daemon',
+      ['a', '--mode', 'macvlan', '--address', 'dhcp'],
+      /plugin dhcp: its daemon does not run; `systemctl start cni-dhcp.socket` starts it/,
+    ],
+    ['what a wire has not', ['a', '--peer', 'b', '--mtu', '1400'], /^2 .*--peer goes with --address, .* only/],
+    [
+      'one address for both ends',
+      ['a', '--peer', 'b', '--address', '10.9.0.1/30', '--peer-address', '10.9.0.1/30'],
+      /^2 .*both ends would have it/,
+    ],
     ['a bad interface name', ['a', '--ifname', 'a b'], /^2 .*not an interface's name/],
   ];
   it.each(refusals)('refuses %s, and leaves nothing', async (_what, words, message) => {

@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { NethooksError } from '../../src/errors.ts';
 import { listAddresses, type ReserveOptions, releaseAddress, reserveAddress } from '../../src/store/addresses.ts';
+import { abandonedReservations } from '../../src/system/reservation-file.ts';
 
 let dataDir: string;
 let store: { dataDir: string; network: string };
@@ -264,6 +266,16 @@ describe('what else lies in the directory', () => {
     expect(readdirSync(directory)).not.toContain('.nethooks-1-1-old');
     vi.restoreAllMocks();
   });
+});
+
+it("knows a killed process's temporary file by its pid in our PID namespace only: others share the directory", () => {
+  const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0];
+  const gone = `.nethooks-4194305-${namespace}-1-x`;
+  put(gone, 'web\r\neth0');
+  put(`.nethooks-${process.pid}-${namespace}-1-x`, 'web\r\neth0');
+  put('.nethooks-4194305-1-1-x', 'web\r\neth0');
+  put('.nethooks-4194305-1-x', 'web\r\neth0'); // as an earlier version called them
+  expect(abandonedReservations(directory)).toEqual([join(directory, gone)]);
 });
 
 it.each(['', '.', '..', '../x', 'a/b', 'a b', '-x', 'a\n'])('refuses the network name %j', (network) => {

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DirectoryStep, FileStep, Step } from '../../src/model/step.ts';
 import { applySteps, applyUntilFailure } from '../../src/system/apply.ts';
-import { type Exec, execUntil } from '../../src/system/exec.ts';
+import { type Exec, execUntil, wordsOf } from '../../src/system/exec.ts';
 
 /** Whether systemd is PID 1, as sd_booted(3) finds out: the test decides, not the machine it runs on. */
 const init = vi.hoisted(() => ({ systemd: false }));
@@ -234,7 +234,21 @@ describe('a step that fails', () => {
     const steps = [ip('bridge'), nft('table')];
     await expect(applying(exec({ nft: 20 }, failing), steps)).rejects.toThrow('nft -f -: broken');
     expect(events.filter((line) => /taken back/.test(line))).toEqual([
-      'not taken back: ip bridge: ip -force -batch -: broken',
+      'not taken back: ip bridge: ip -batch -: broken',
     ]);
   });
+});
+
+it.each([
+  ['RTNETLINK answers: File exists\nCommand failed -:2\n', 'File exists'],
+  ['Error: Nexthop has invalid gateway.\nCommand failed -:3\n', 'Nexthop has invalid gateway.'],
+  ['Cannot find device "eth9"\nCommand failed -:1\n', 'Cannot find device "eth9"'],
+  [
+    '/dev/stdin:1:2-9: Error: Could not process rule: No such file or directory\nadd element x\n^^^^^^^^\n',
+    'Could not process rule: No such file or directory',
+  ],
+  ['one\ntwo\n', 'one; two'],
+  ['', 'exit status 2'],
+])('what a program said in %j is %s', (stderr, words) => {
+  expect(wordsOf({ code: 2, stderr, stdout: '' })).toBe(words);
 });

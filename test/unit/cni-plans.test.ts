@@ -151,6 +151,14 @@ describe('names', () => {
     [uuid, {}, [], [`rkt-${uuid}`]],
     ['pod', { K8S_POD_NAME: 'My_Web' }, ['www', 'www', 'no good'], ['my-web', 'www']],
     ['pod', {}, ['db'], ['db']],
+    // containerd: ctr, nerdctl
+    ['default-c1', {}, [], ['c1']],
+    ['default-my-web', {}, [], ['my-web']],
+    [`default-${'b'.repeat(64)}`, {}, [], ['bbbbbbbbbbbb']],
+    [`k8s.io-${'b'.repeat(64)}`, {}, [], ['bbbbbbbbbbbb']],
+    [`default-${'b'.repeat(64)}`, { NERDCTL_CNI_DHCP_HOSTNAME: 'shop' }, [], ['shop']],
+    ['default-c1', {}, ['db'], ['db']],
+    ['default', {}, [], ['default']],
   ];
   it.each(table)('of %s with %o', (containerId, args, aliases, names) => {
     expect(namesOf({ containerId, args }, aliases)).toEqual(names);

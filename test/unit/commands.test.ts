@@ -58,6 +58,7 @@ describe('a command line', () => {
       ['web'],
       { ifname: 'eth0', publish: ['1:1'], address: '10.0.0.7' },
     ],
+    ['attach web --alias a --aliases=b', 'attach', ['web'], { ifname: 'eth0', aliases: ['a', 'b'] }],
     ['attach web --mode ptp --host-shim', 'attach', ['web'], { ifname: 'eth0', mode: 'ptp', hostShim: true }],
     ['configure --all', 'configure', [undefined], { all: true, nic: '0' }],
     ['configure -P web', 'configure', ['web'], { nic: '0', publishAll: 'true' }],

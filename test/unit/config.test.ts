@@ -37,6 +37,7 @@ describe('a configuration', () => {
         domain: 'lxc',
         dns: true,
         dnsUpstream: [],
+        dnsmasqLines: [],
         dhcp: { from: '10.0.0.100', to: '10.0.0.200' },
         lease: 3600,
         dhcpNames: true,
@@ -246,7 +247,9 @@ describe('a wrong configuration names file, line, key, value and what is allowed
   });
 
   it('is not there, or no data', () => {
-    expect(() => loadConfig(join(directory, 'absent.ini'))).toThrow('absent.ini: cannot be read: ENOENT');
+    expect(() => loadConfig(join(directory, 'absent.ini'))).toThrow(
+      'absent.ini: cannot be read: no such file or directory',
+    );
     expect(errorOf('{', 'nethooks.json')).toContain('nethooks.json: cannot be read');
     expect(errorOf('[]', 'nethooks.json')).toContain('no network');
     expect(errorOf('[network]\nbr0 = 1\n')).toContain('[network.br0] = 1: not a section with keys');

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { linkEnvironmentFor } from '../../src/plan/attachment/link-env.ts';
-import { optionsOfCopy, withLinksRenamed } from '../../src/plan/copied-options.ts';
+import { optionsOfCopy, withFlagsRenamed, withHooksRenamed, withLinksRenamed } from '../../src/plan/copied-options.ts';
 import { WRITTEN } from '../../src/plan/ini-edit.ts';
 
 it.each([
@@ -36,6 +36,25 @@ it.each([
   ['link[] = db1:db\nlink[]=  db.1:x\n; link = db\ndns-search = db\n', null],
 ])('links to db in %j lead to db2', (text, after) => {
   expect(withLinksRenamed(text, 'db', 'db2')).toBe(after ?? text);
+});
+
+const HOOK = 'lxc.hook.start-host = /usr/lib/nethooks/lxc/start-host';
+it.each([
+  [`${HOOK} --link db:database --dns 1.1.1.1\n`, `${HOOK} --link db2:database --dns 1.1.1.1\n`],
+  [` ${HOOK} --link=db --link 'db:x' --link=other:db\n`, ` ${HOOK} --link=db2:db --link 'db2:x' --link=other:db\n`],
+  [`# ${HOOK} --link db\nlxc.hook.start-host = /root/other --link db\n${HOOK} --link db1 --alias db\n`, null],
+])('hook lines that link to db in %j lead to db2', (text, after) => {
+  expect(withHooksRenamed(text, 'db', 'db2')).toBe(after ?? text);
+});
+
+it('so do the words of a hook line that a container runs with', () => {
+  expect(withFlagsRenamed(['--link', 'db', '--link=db:x', '--alias', 'db'], 'db', 'db2')).toEqual([
+    '--link',
+    'db2:db',
+    '--link=db2:x',
+    '--alias',
+    'db',
+  ]);
 });
 
 it('the environment of links names the copy', () => {

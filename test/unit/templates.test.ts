@@ -33,6 +33,7 @@ const VIEWS = {
     dnsServers: '',
     search: '',
     mtu: 1,
+    lines: [''],
   } satisfies DnsmasqView,
   'lxc-default.conf.mustache': { bridge: '', hooks: '', legacy: true, version: '' } satisfies LxcDefaultView,
   'nethooks.ini.mustache': { name: '', address: '', prefix: 1, dhcp: range, reserve: range } satisfies FirstConfigView,

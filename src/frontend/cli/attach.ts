@@ -1,7 +1,7 @@
 /** `nethooks attach` and `nethooks detach`. */
 
 import { NethooksError } from '../../errors.ts';
-import { isIPv4, parseCidr } from '../../model/address.ts';
+import { bare, isIPv4, parseCidr } from '../../model/address.ts';
 import { isInterfaceName } from '../../model/names.ts';
 import { execUntil } from '../../system/exec.ts';
 import { CniError } from '../cni/error.ts';
@@ -26,6 +26,8 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     if (name !== undefined && !isInterfaceName(name))
       throw usage(`${name}: not an interface's name; allowed: up to 15 characters`);
   if (options.peer !== undefined) return wire(word, options.peer, options);
+  if (options.mtu !== undefined && !/^\d+$/.test(options.mtu))
+    throw usage(`--mtu ${options.mtu}: allowed: bytes from 68 to 65535`);
   const how = context();
   const target = resolveTarget(how.exec, word);
   const spec: AttachRequest = {
@@ -37,6 +39,7 @@ export async function attach(word: string, options: AttachOptions): Promise<numb
     ifname: options.ifname,
     publish: options.publish ?? [],
     name: options.name ?? null,
+    aliases: options.aliases ?? [],
     mac: options.mac ?? null,
     mtu: options.mtu === undefined ? null : Number(options.mtu),
     hostShim: options.hostShim ?? false,
@@ -62,24 +65,34 @@ export async function detach(word: string, options: OptionsOf<'detach'>): Promis
 }
 
 async function wire(word: string, peer: string, options: AttachOptions): Promise<number> {
-  if (options.network ?? options.mode ?? options.master ?? options.publish ?? options.hostShim)
-    throw usage('--peer goes with --address, --ifname, --peer-address and --peer-ifname only');
-  const { address, ifname } = options;
-  const other = options.peerAddress ?? (address === undefined ? null : otherAddress(address));
-  if (address === undefined || other === null)
+  const { network, mode, master, gateway, mac, mtu, name, aliases, publish, hostShim } = options;
+  if ([network, mode, master, gateway, mac, mtu, name, aliases, publish, hostShim].some((one) => one !== undefined))
+    throw usage('--peer goes with --address, --ifname, --peer-address, --peer-ifname and --json only');
+  const { address = null, ifname } = options;
+  const other = options.peerAddress ?? (address === null ? null : otherAddress(address));
+  if ((address === null) !== (other === null))
     throw usage(
-      '--peer: allowed: --address with a /30 or /31, such as 10.9.0.1/30; or both --address and --peer-address',
+      '--peer: allowed: no address, for a pair of them that is free; --address with a /30 or /31, such as 10.9.0.1/30; or both --address and --peer-address',
     );
   for (const one of [address, other])
-    if (!isIPv4(parseCidr(one)?.address ?? '')) throw usage(`${one}: allowed: an address with prefix length`);
+    if (one !== null && !isIPv4(parseCidr(one)?.address ?? ''))
+      throw usage(`${one}: allowed: an address with prefix length`);
+  if (address !== null && other !== null && bare(address) === bare(other))
+    throw usage(`--peer-address ${other}: both ends would have it`);
   const how = context();
   const [near, far] = [resolveTarget(how.exec, word), resolveTarget(how.exec, peer)];
   const ends = [
     { target: near, ifname, address },
     { target: far, ifname: options.peerIfname ?? ifname, address: other },
   ] as const;
-  await readable(() => attachPeers(how, [ends[0], ends[1]]));
-  console.log(`${word} ${ends[0].ifname} ${address} <-> ${peer} ${ends[1].ifname} ${other}`);
+  const [own, theirs] = await readable(() => attachPeers(how, ends));
+  if (options.json) {
+    const result = ({ ifname: one, target }: (typeof ends)[number], cidr: string) => ({
+      interfaces: [{ name: one, sandbox: target.netns }],
+      ips: [{ address: cidr, interface: 0 }],
+    });
+    console.log(JSON.stringify([result(ends[0], own), result(ends[1], theirs)]));
+  } else console.log(`${word} ${ends[0].ifname} ${own} <-> ${peer} ${ends[1].ifname} ${theirs}`);
   return EXIT.ok;
 }
 

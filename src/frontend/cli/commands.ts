@@ -190,6 +190,12 @@ export const COMMANDS = {
       mac: { value: '<mac>', help: 'its MAC address' },
       mtu: { value: '<bytes>', help: 'its MTU' },
       name: { value: '<name>', help: 'what it is called in DNS; default: as the target' },
+      aliases: {
+        value: '<name>',
+        list: true,
+        spellings: CONTAINER_KEYS.aliases.spellings,
+        help: CONTAINER_KEYS.aliases.help,
+      },
       publish: {
         value: '<spec>',
         list: true,
@@ -200,7 +206,7 @@ export const COMMANDS = {
       peer: { value: '<target>', help: 'a wire to another one instead, without a bridge' },
       'peer-address': { value: '<address>', help: "the other end's; default: the other one of a /30 or /31" },
       'peer-ifname': { value: '<name>', help: "the other end's interface; default: as --ifname" },
-      json: { help: 'print the result as CNI does' },
+      json: { help: 'print the result as CNI does; with --peer a list of two' },
     },
   },
   detach: {

@@ -66,9 +66,11 @@ export const written = ({ networks }: FirstConfig): string =>
   `${CONFIG_FILE}: written, ${networks.map(({ subnet }) => `subnet ${subnet}`).join(', ')}`;
 
 function asIni({ source, host, containers, networks }: Config): string {
-  const section = (name: string, values: Record<string, string>): string[] => [
+  const section = (name: string, values: Record<string, string | string[]>): string[] => [
     `[${name}]`,
-    ...Object.entries(values).map(([key, value]) => `${key} = ${value}`),
+    ...Object.entries(values).flatMap(([key, value]) =>
+      typeof value === 'string' ? [`${key} = ${value}`] : value.map((one) => `${key}[] = ${one}`),
+    ),
     '',
   ];
   return [
@@ -82,7 +84,7 @@ function asIni({ source, host, containers, networks }: Config): string {
 }
 
 /** Every key with its value: one that is missing does not compile. */
-type Written<Schema extends { entries: object }> = Record<keyof Schema['entries'], string>;
+type Written<Schema extends { entries: object }> = Record<keyof Schema['entries'], string | string[]>;
 
 const hostKeys = (host: HostConfig, containers: ContainerDefaults): Written<typeof hostSchema> => ({
   resolver: host.resolver,
@@ -110,6 +112,7 @@ function networkKeys(network: NetworkConfig): Written<typeof networkSchema> {
     ...nameKeys(network.containers),
     dns: network.containers.dns.join(', ') || String(network.dns),
     'dns-upstream': network.dnsUpstream.join(', '),
+    dnsmasq: network.dnsmasqLines,
     dhcp: range(network.dhcp),
     lease: network.lease === 'infinite' ? network.lease : `${network.lease}s`,
     'dhcp-names': String(network.dhcpNames),

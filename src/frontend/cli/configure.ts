@@ -19,12 +19,12 @@ import { lockHost } from '../../system/lock.ts';
 import { lxcPath } from '../../system/lxc-path.ts';
 import { invertFile } from '../../system/undo.ts';
 import { type Mode, parseMode } from '../lxc/adopt.ts';
-import { clearFiles } from '../lxc/clear-files.ts';
 import { type Configured, planConfigure } from '../lxc/configure.ts';
 import { configFileOf, containersOf, knownContainers, type LxcContainer } from '../lxc/containers.ts';
 import { remainingOf } from '../lxc/give-back.ts';
 import { refreshParents } from '../lxc/links.ts';
 import { checkNeighbours, checkSharing } from '../lxc/neighbours.ts';
+import { clearOwnFiles } from '../lxc/own-files.ts';
 import { refreshShared } from '../lxc/shared.ts';
 import { specOf } from '../lxc/spec.ts';
 import { sweepOnce } from '../sweep.ts';
@@ -139,7 +139,7 @@ async function carryOut(
   await applySteps(how, steps);
   noteAliases(name, ownNames(name, options.aliases));
   const telling = { ...how, log: (line: string) => void warnings.push(line) };
-  if (remove && running === null) clearFiles(telling.log, name, configFile);
+  if (remove && running === null) clearOwnFiles(telling.log, { name, configFile });
   if (running?.life == null || !('pid' in running.life)) return outcome;
   const { life, words = [] } = running;
   try {

@@ -13,7 +13,7 @@ import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
 import { changeTo, configuration, requireRoot } from './up.ts';
 
-/** Prints what is there; exit status 3 when something is missing. */
+/** Prints what is there; exit status 3 when something is missing, or a mistake keeps it from being in force. */
 export async function status({ config: file, json }: OptionsOf<'status'>): Promise<number> {
   requireRoot('status');
   const { config, mistake } =
@@ -24,10 +24,10 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   current.findings.push(...(await containerFindings(exec)));
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
-  return current.findings.some(isMissing) ? EXIT.drift : EXIT.ok;
+  return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
 }
 
-const isMissing = ({ severity }: Finding): boolean => severity === 'missing';
+const isDrift = ({ severity }: Finding): boolean => severity !== 'warning';
 
 function print({ networks, forwarding, resolver, upstreams, findings }: Status): void {
   for (const network of networks) printNetwork(network);
@@ -36,9 +36,10 @@ function print({ networks, forwarding, resolver, upstreams, findings }: Status):
     `forwarding ${forwarding ? 'on' : 'off'}, resolver ${resolver}, upstream ${upstreams.join(' ') || 'none'}`,
   );
   for (const one of findings)
-    if (isMissing(one)) row('missing', showFinding(one));
+    if (isDrift(one)) row(one.severity, showFinding(one));
     else warn(showFinding(one));
-  for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? []))) row('', `\`${remedy}\` brings it back`);
+  for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? [])))
+    row('', `\`${remedy}\` ${remedy === 'nethooks gc' ? 'takes back what is left' : 'brings it back'}`);
 }
 
 /** One line about a network. */

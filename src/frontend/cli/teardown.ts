@@ -17,9 +17,9 @@ import { type Exec, execUntil } from '../../system/exec.ts';
 import { readText, removeFile } from '../../system/files.ts';
 import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
-import { clearFiles } from '../lxc/clear-files.ts';
 import { knownContainers } from '../lxc/containers.ts';
 import { giveAllBack, remainingOf, runningNotes } from '../lxc/give-back.ts';
+import { clearOwnFiles, hasOwnFiles } from '../lxc/own-files.ts';
 import { detach } from '../target/attach.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
@@ -97,7 +97,7 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
   const lxc = await lxcGivenBack(exec, networks);
   for (const line of [...lxc.lines, ...lxc.notes]) say(line);
   await applyUntilFailure(how, lxc.steps);
-  for (const { name, configFile } of knownContainers().containers) clearFiles(warn, name, configFile);
+  for (const one of lxc.withFiles) clearOwnFiles((line) => warn(`${one.name}: ${line}`), one);
   const plan = planTeardown({ purge: purge === true }, gatherTeardownFacts(manifest, networks));
   for (const line of sentences(plan.steps)) say(line);
   await applyUntilFailure(how, plan.steps);
@@ -158,8 +158,11 @@ async function lxcGivenBack(exec: Exec, networks: readonly string[]) {
     ({ name, configFile }) =>
       `warning: container ${name}: ${configFile} is on a file system that is not mounted: its lines with nethooks in them are to be removed`,
   );
-  const lines = steps.map(({ path, content }) =>
-    content === null ? `remove ${path}` : `take our lines out of ${path}`,
-  );
-  return { steps, lines, notes: [...notes, ...lost], running: runningNotes(containers) };
+  const running = runningNotes(containers);
+  const withFiles = containers.filter(hasOwnFiles);
+  const lines = [
+    ...steps.map(({ path, content }) => (content === null ? `remove ${path}` : `take our lines out of ${path}`)),
+    ...withFiles.map(({ name }) => `take what is ours out of the files of container ${name}`),
+  ];
+  return { steps, lines, withFiles, notes: [...notes, ...lost], running };
 }

@@ -1,9 +1,9 @@
 /** ADD: an interface in the container, its addresses and routes, masquerading, names, ports. */
 import { closeSync } from 'node:fs';
-import { connect } from '../../attachment/connect.ts';
+import { connect, InterfaceExists } from '../../attachment/connect.ts';
 import type { Owner } from '../../model/attachment.ts';
 import type { NetworkConfig } from '../../model/config.ts';
-import { linkFault } from '../../plan/attachment/driver.ts';
+import { existing, linkFault } from '../../plan/attachment/driver.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { namespaceAt, writeRecord } from '../../store/records.ts';
 import { type Applying, IpError } from '../../system/apply.ts';
@@ -117,10 +117,11 @@ export function requireNetwork({ network }: Conf, networks: readonly NetworkConf
 /** What the kernel said, with the spec's code for it. */
 function asCniError(error: unknown, conf: Conf, { ifname }: Request): unknown {
   if (error instanceof CniError || !(error instanceof Error)) return error;
+  if (error instanceof InterfaceExists) return new CniError(CODE.exists, error.message);
   const fault = linkFault(error instanceof IpError ? error.stderr : error.message);
   switch (fault) {
     case 'exists':
-      return new CniError(CODE.exists, `the container already has an interface ${ifname}`, error.message);
+      return new CniError(CODE.exists, existing(error instanceof IpError ? error.command : '', ifname));
     case 'unsupported':
       return new CniError(
         CODE.unsupported,
@@ -134,6 +135,10 @@ function asCniError(error: unknown, conf: Conf, { ifname }: Request): unknown {
     case 'no namespace':
       return new CniError(CODE.unknownContainer, 'CNI_NETNS is no network namespace');
     default:
-      return error;
+      return error instanceof IpError &&
+        conf.master !== null &&
+        /^link add link .* type (mac|ip)vlan/.test(error.command)
+        ? new CniError(CODE.config, `master: ${conf.master}: ${conf.kind} cannot be on it: ${error.reason}`)
+        : error;
   }
 }

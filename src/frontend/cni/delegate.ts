@@ -44,7 +44,7 @@ export function delegate(exec: Exec, command: Command, delegation: Delegation): 
     const words = String(error?.msg ?? (result.stderr.trim() || result.stdout.trim() || `exit status ${result.code}`));
     throw new CniError(
       error?.code === CODE.tryAgain ? CODE.tryAgain : CODE.failed,
-      `plugin ${delegation.type}: ${words.slice(0, 1000)}`,
+      `plugin ${delegation.type}: ${/dialing DHCP daemon/.test(words) ? NO_DAEMON : words.slice(0, 1000)}`,
       String(error?.details ?? ''),
     );
   }
@@ -53,6 +53,9 @@ export function delegate(exec: Exec, command: Command, delegation: Delegation): 
   if (answer) return parseResult(answer);
   throw new CniError(CODE.decode, `plugin ${delegation.type} answered no JSON`, result.stdout.slice(0, 200));
 }
+
+/** What the stock dhcp plugin means by the socket that it cannot open. */
+const NO_DAEMON = 'its daemon does not run; `systemctl start cni-dhcp.socket` starts it';
 
 /** Whether there is such a plugin. */
 export const isInstalled = ({ type, path }: Delegation): boolean => isSafeName(type) && fileOf(type, path) !== null;

@@ -12,19 +12,23 @@ import { type Dns, isDefault, type Result } from './result.ts';
 
 /**
  * What a container is called, the first name first: its pod's or container's name, else what its runtime makes its host name
- * (rkt: `rkt-UUID`; Docker: the first 12 digits of the id).
+ * (rkt: `rkt-UUID`; Docker and nerdctl: the first 12 digits of the id). containerd's clients put their namespace in front of the id.
  */
 export function namesOf(
   { containerId, args }: Pick<Request, 'containerId' | 'args'>,
   aliases: readonly string[],
 ): string[] {
-  const given = args.K8S_POD_NAME ? [args.K8S_POD_NAME] : aliases.length > 0 ? [] : [automatic(containerId)];
+  const named = args.K8S_POD_NAME ?? args.NERDCTL_CNI_DHCP_HOSTNAME;
+  const given = named ? [named] : aliases.length > 0 ? [] : [automatic(containerId)];
   const names = [...given, ...aliases].flatMap((name) => dnsName(name) ?? []);
   return [...new Set(names)];
 }
 
 function automatic(id: string): string {
-  if (/^[0-9a-f]{64}$/.test(id)) return id.slice(0, 12);
+  const [, digits] = /^(?:[A-Za-z0-9][A-Za-z0-9._-]*-)?([0-9a-f]{12})[0-9a-f]{52}$/.exec(id) ?? [];
+  if (digits !== undefined) return digits;
+  const [, inDefault] = /^default-(.+)$/.exec(id) ?? [];
+  if (inDefault !== undefined) return inDefault;
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? `rkt-${id}` : id;
 }
 

@@ -45,8 +45,9 @@ export function wantedMac(
   args: Record<string, string>,
 ): string | null {
   const mac = text(runtime, 'mac') ?? text(cniArgs(conf), 'mac') ?? text(args, 'MAC') ?? text(conf, 'mac');
-  if (mac === null || /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) return mac?.toLowerCase() ?? null;
-  throw wrong('mac', mac, 'six hexadecimal bytes with : in between');
+  // The lowest bit of the first byte says that it is a group's.
+  if (mac === null || /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(mac)) return mac?.toLowerCase() ?? null;
+  throw wrong('mac', mac, "six hexadecimal bytes with : in between, and no group's address: the first of them even");
 }
 
 /** `args.cni` (CNI's CONVENTIONS.md): what the runtime's user asks for, written into the configuration. */

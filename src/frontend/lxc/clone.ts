@@ -15,7 +15,7 @@ import { noteCopy } from '../../store/copies.ts';
 import { readKeptIfThere, writeKept, writeKeptFiles } from '../../store/records.ts';
 import { ensureText, readText, writeAtomically } from '../../system/files.ts';
 import { snapshotConfig, snapshotOf } from '../../system/lxc-snapshots.ts';
-import { parentOf } from '../../system/process.ts';
+import { commandLine, parentOf } from '../../system/process.ts';
 import type { HookContext } from '../hooks/context.ts';
 import { originalOf, withLinkInclude } from './adopt.ts';
 import { listContainers } from './containers.ts';
@@ -49,15 +49,20 @@ export async function run({ words, env, ...how }: HookContext): Promise<void> {
       adaptConfig(configFile, null, null);
       return;
     }
-    copyOptions(how.log, original, name);
+    // LXC copies in a child of the process that was asked to.
+    const caller = parentOf(Number(env.NETHOOKS_LXC));
+    const log = caller !== null && renames(commandLine(caller)) ? () => undefined : how.log;
+    copyOptions(log, original, name);
     copyKept(original, name, configFile);
     const from = join(dirname(directory), original);
     adaptConfig(configFile, original === source ? join(from, 'config') : snapshotConfig(from, source), name);
-    // LXC copies in a child of the process that was asked to.
-    const caller = parentOf(Number(env.NETHOOKS_LXC));
     if (caller !== null) noteCopy(caller, source, name);
   }
 }
+
+/** Whether a command will destroy the original at once, so that the copy gets all that is its own (lxc-copy(1)). */
+const renames = ([program = '', ...words]: string[]): boolean =>
+  basename(program) === 'lxc-copy' && words.some((word) => /^(-[A-Za-z]*R|--rename$)/.test(word));
 
 /** The container whose options a copy begins with. Snapshots are called snap0, snap1 and so on in every container. */
 function originalNameOf(source: string, directory: string): string | null {

@@ -6,6 +6,7 @@ import { containerOptions } from '../../config/container-cache.ts';
 import type { Config } from '../../model/config.ts';
 import type { Link } from '../../model/policy.ts';
 import { parentsOf, sharersOf } from '../../store/links.ts';
+import { overridesOf } from '../../store/overrides.ts';
 import { isAlive, readContainer } from '../../store/records.ts';
 import type { Applying } from '../../system/apply.ts';
 import { bestEffort } from '../../system/container-files.ts';
@@ -44,7 +45,11 @@ export async function refreshParents(how: Applying, config: Config, child: strin
     if (record.shares !== undefined) continue;
     const { configFile = null, words = [], life } = record;
     const options = await containerOptions(parent, words, how.log);
-    const members = memberNics(readNics(configFile, config), config.networks, options.nics);
+    const members = memberNics(
+      readNics(configFile, config, overridesOf(parent, life.pid)),
+      config.networks,
+      options.nics,
+    );
     const spec = specOf(config, { name: parent, pid: life.pid, configFile, words, options, members });
     await refreshNames(how, record, spec);
     await refreshSharersOf(how, config, parent);

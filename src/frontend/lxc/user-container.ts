@@ -12,6 +12,7 @@ import { containerFiles } from '../../plan/attachment/container-files.ts';
 import { bestEffort } from '../../system/container-files.ts';
 import { type Exec, must } from '../../system/exec.ts';
 import { executable } from '../../system/install.ts';
+import { settingsOnCommandLine } from '../../system/lxc-command.ts';
 import type { HookContext } from '../hooks/context.ts';
 import type { InsideSpec } from './inside.ts';
 import { parseLxcEvent } from './lxc-event.ts';
@@ -24,7 +25,11 @@ export async function run({ words, env, exec, log }: HookContext): Promise<void>
   const options = line.length === 0 ? NO_OPTIONS : await optionsOf(name, line, log);
   const config = await configuration(log);
   if (config === null) return;
-  const members = memberNics(readNics(configFile, config), config.networks, options.nics);
+  const members = memberNics(
+    readNics(configFile, config, settingsOnCommandLine(name, process.ppid)),
+    config.networks,
+    options.nics,
+  );
   const mtus = members.flatMap(({ nic, options: own }) =>
     own && own.mtu !== 'auto' ? [{ ifname: nic.name, mtu: own.mtu }] : [],
   );

@@ -31,6 +31,8 @@ export interface AttachRequest {
   /** In Docker's words. */
   publish: string[];
   name: string | null;
+  /** Further names. */
+  aliases: string[];
   mac: string | null;
   mtu: number | null;
   hostShim: boolean;
@@ -74,7 +76,13 @@ export async function attach(context: CniContext, target: Target, wanted: Attach
     publishAll: false,
     publishAddress: '0.0.0.0',
   });
-  const result = await add(context, request, { ...parsed, publish }, enter(context.exec, target.netns), owner);
+  const result = await add(
+    context,
+    request,
+    { ...parsed, publish, aliases: wanted.aliases },
+    enter(context.exec, target.netns),
+    owner,
+  );
   if (!wanted.hostShim) return result;
   const record = readRecord(attachmentId(owner)) as AttachmentRecord;
   try {

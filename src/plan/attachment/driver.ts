@@ -54,6 +54,14 @@ export function linkFault(stderr: string): LinkFault | null {
   return null;
 }
 
+/** Which thing is there already, where the kernel says no more than that: by the `ip` command that it refused. */
+export function existing(command: string, ifname: string): string {
+  const [, kind, what] = /^(addr|route) \w+ (\S+)/.exec(command) ?? [];
+  if (kind === 'addr') return `the container already has address ${what}`;
+  if (kind === 'route') return `the container already has a route to ${what}`;
+  return `the container already has an interface ${ifname}`;
+}
+
 /** The line that removes an interface. */
 export const deletion = (device: string): string => `link delete dev ${device}`;
 

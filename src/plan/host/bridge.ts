@@ -17,7 +17,7 @@ export const ALIAS = 'nethooks';
 export const GOING = '1852142696';
 
 /** The MTU in bytes that a network's links should have. */
-export function mtuOf(network: NetworkConfig, facts: HostFacts): number {
+export function mtuOf(network: NetworkConfig, facts: Pick<HostFacts, 'links' | 'defaultDevice'>): number {
   if (network.mtu !== 'auto') return network.mtu;
   return facts.links.find((link) => link.name === facts.defaultDevice)?.mtu ?? 1500;
 }

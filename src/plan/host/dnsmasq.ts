@@ -52,6 +52,8 @@ export interface DnsmasqView {
   search: string;
   /** Bytes. */
   mtu: number;
+  /** The admin's own. */
+  lines: string[];
 }
 
 const TEMPLATE = parsed<DnsmasqView>('dnsmasq.conf.mustache');
@@ -60,7 +62,11 @@ const TEMPLATE = parsed<DnsmasqView>('dnsmasq.conf.mustache');
 export const served = (network: NetworkConfig): boolean => network.dns || network.dhcp !== null;
 
 /** The text of a network's dnsmasq.conf; dnsmasq(8) explains every line. */
-function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: HostFacts): string {
+export function dnsmasqConfig(
+  network: NetworkConfig,
+  all: NetworkConfig[],
+  facts: Pick<HostFacts, 'upstreams' | 'links' | 'defaultDevice' | 'leaseScript'>,
+): string {
   const { name, address, dhcp, dns, domain, dnsUpstream, containers, internal } = network;
   // Without DNS of our own, machines are told the servers that they should ask instead.
   const elsewhere = (dnsUpstream.length > 0 ? dnsUpstream : facts.upstreams).filter(
@@ -93,6 +99,7 @@ function dnsmasqConfig(network: NetworkConfig, all: NetworkConfig[], facts: Host
     dnsServers: servers.length > 0 ? servers.join(',') : dns ? address : elsewhere.join(','),
     search: containers.dnsSearch.length > 0 ? containers.dnsSearch.filter((one) => one !== '.').join(',') : domain,
     mtu: mtuOf(network, facts),
+    lines: network.dnsmasqLines,
   });
 }
 
