@@ -24,7 +24,7 @@ describeLab('nethooks demo', () => {
         /^64 bytes from .*10\.0\.0\.2\b/m,
         /^10\.0\.0\.3 +web\.lxc$/m,
         /^you come from 192\.0\.2\.2$/m,
-        /ip saddr @subnets masquerade/,
+        /ip saddr @subnets goto leave/,
         /^nothing to change$/m,
         /^\$ getent hosts test\.lxc .*, exit status 2\n\n# All of it in \d/m,
       ]) {

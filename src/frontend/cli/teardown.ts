@@ -159,7 +159,12 @@ async function lxcGivenBack(exec: Exec, networks: readonly string[]) {
       `warning: container ${name}: ${configFile} is on a file system that is not mounted: its lines with nethooks in them are to be removed`,
   );
   const running = runningNotes(containers);
-  const withFiles = containers.filter(hasOwnFiles);
+  const withFiles = containers.filter((one) =>
+    hasOwnFiles(
+      one,
+      running.some(({ name }) => name === one.name),
+    ),
+  );
   const lines = [
     ...steps.map(({ path, content }) => (content === null ? `remove ${path}` : `take our lines out of ${path}`)),
     ...withFiles.map(({ name }) => `take what is ours out of the files of container ${name}`),

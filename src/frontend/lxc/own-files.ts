@@ -10,16 +10,16 @@ import type { LxcContainer } from './containers.ts';
 
 type Log = (line: string) => void;
 
-/** Whether there is anything of ours in a container's files. */
-export function hasOwnFiles({ name }: Pick<LxcContainer, 'name'>): boolean {
+/**
+ * Whether clearOwnFiles() has anything to do. A container that runs keeps its hosts, hostname and resolv.conf, of use to it until it stops
+ * and after a reinstall; what systemd reads at the next start goes.
+ */
+export function hasOwnFiles({ name }: Pick<LxcContainer, 'name'>, runs: boolean): boolean {
   const { written } = readKept(name);
-  return written !== undefined && isWritten(written);
+  return written !== undefined && (runs ? (written.dropIns ?? []).length > 0 : isWritten(written));
 }
 
-/**
- * Takes it out. A container that runs keeps its hosts, hostname and resolv.conf, of use to it until it stops and after a reinstall; what
- * systemd reads at the next start goes.
- */
+/** Takes it out. */
 export function clearOwnFiles(log: Log, { name, configFile }: LxcContainer): void {
   const { written, interfaces } = readKept(name);
   if (!written || !isWritten(written)) return;

@@ -39,14 +39,14 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   const { name, pid, configFile, words } = starting;
   const { config } = await knownConfig();
   const options = await containerOptions(name, words, how.log);
-  if (pid !== null && !how.namespace && !options.netAdmin)
-    (await import('./host-network.ts')).requireNoNetAdmin(name, pid);
   const overrides = overridesAtStart(name, process.ppid);
   const nics = readNics(configFile, config, overrides);
   // Who starts it through liblxc may put it on the host's network, whatever its file says.
   const members = how.namespace || pid === null ? memberNics(nics, config.networks, options.nics) : [];
   if (members.length === 0) await requireNothing(options, overrides);
   if (overrides !== '') await tellOverrides(how, name, overrides, members);
+  if (pid !== null && !how.namespace && !options.netAdmin)
+    (await import('./host-network.ts')).requireNoNetAdmin(name, pid);
   if (members.length === 0) {
     await startWithoutNetwork(how, config, starting, options, overrides);
     return;
