@@ -19,7 +19,7 @@ const saidAtStart = (...words: string[]) => sh(host, 'lxc-start -n web "$@" 2>&1
 const isRunning = async () => (await sh(host, 'lxc-ls --running')).includes('web');
 const ps = async () =>
   (
-    JSON.parse(await must(host, ['nethooks', 'ps', '--json'])) as { name: string; state: string; interfaces: [] }[]
+    JSON.parse(await must(host, ['nethooks', 'ps', '--json'])) as { name: string; state: string; names: string[] }[]
   ).find(({ name }) => name === 'web');
 const addresses = () => inContainer(host, 'web', ['ip', '-4', '-o', 'addr', 'show']);
 
