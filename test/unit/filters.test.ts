@@ -279,6 +279,16 @@ describe('firewalld', () => {
     );
   const kinds = (steps: ReturnType<typeof planFirewalld>) => steps.map(({ kind }) => kind);
 
+  const [family, name] = ['inet', 'firewalld'];
+  const rejecting = JSON.stringify({
+    nftables: [
+      {
+        chain: { family, table: name, name: 'filter_INPUT', type: 'filter', hook: 'input', prio: 10, policy: 'accept' },
+      },
+      { rule: { family, table: name, chain: 'filter_INPUT', expr: [{ reject: {} }] } },
+    ],
+  });
+
   it('is not spoken of where it is not installed', () => {
     expect(planFirewalld(networks, facts())).toEqual([]);
   });
@@ -290,7 +300,26 @@ describe('firewalld', () => {
     const there = { files: files(stopped) };
     expect(planFirewalld(networks, facts({ ...there, firewalld: { zoned: ['br0'] } }))).toEqual([]);
     // Somebody took the interface out.
-    expect(kinds(planFirewalld(networks, facts({ ...there, firewalld: { zoned: [] } })))).toEqual(['firewalld']);
+    const taken = { ...there, firewalld: { zoned: [] } };
+    expect(kinds(planFirewalld(networks, facts({ ...taken, others: rejecting })))).toEqual(['firewalld']);
+    // Where nothing is dropped there is no reason, however its rules are made.
+    expect(planFirewalld(networks, facts(taken))).toEqual([]);
+  });
+
+  it('that drops although the bridge is in the zone has been told to: it is said, and not told to read its files each time', () => {
+    const zoned = { firewalld: { zoned: ['br0'] }, others: rejecting };
+    expect(planFirewalld(networks, facts({ ...zoned, files: files(planFirewalld(networks, facts(zoned))) }))).toEqual(
+      [],
+    );
+    expect(foreignDrops(networks, facts(zoned))).toEqual([
+      'firewalld drops DNS of br0, DNS over TCP of br0, DHCP of br0, by rules of its own',
+    ]);
+    expect(foreignDrops(networks, facts({ ...zoned, firewalld: { zoned: [] } }))).toEqual([]);
+  });
+
+  it.each(['', ' # progname firewalld'])('is seen by its table, however nft prints that: {%s', (owner) => {
+    const chain = '\tchain filter_INPUT_ZONES {\n\t\tiifname "br0" goto filter_IN_nethooks\n\t}\n';
+    expect(parseRuleset(`table inet firewalld {${owner}\n\tflags owner\n\n${chain}}\n`).zoned).toEqual(['br0']);
   });
 
   it("keeps the admin's direct rules as they are, and goes without a trace", () => {

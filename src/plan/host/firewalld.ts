@@ -8,6 +8,7 @@ import type { NetworkConfig } from '../../model/config.ts';
 import type { HostFacts } from '../../model/facts.ts';
 import { FIREWALLD_DIRECT, FIREWALLD_POLICY, FIREWALLD_ZONE } from '../../model/paths.ts';
 import type { FileStep, Rule, Step } from '../../model/step.ts';
+import { isUnzoned } from './filters/foreign.ts';
 import { checksumRule } from './rules.ts';
 
 const HEAD = '<?xml version="1.0" encoding="utf-8"?>\n';
@@ -55,10 +56,8 @@ export function planFirewalld(networks: NetworkConfig[], facts: HostFacts): Step
 /** Whether firewalld is about to read its files and, with them, to bring the checksum rules. */
 export const bringsRules = (steps: Step[]): boolean => steps.some(({ kind }) => kind === 'firewalld');
 
-function needsReload(changes: FileStep[], networks: NetworkConfig[], { firewalld }: HostFacts): boolean {
-  const zoned = firewalld?.zoned ?? null;
-  return zoned !== null && (changes.length > 0 || networks.some(({ name }) => !zoned.includes(name)));
-}
+const needsReload = (changes: FileStep[], networks: NetworkConfig[], facts: HostFacts): boolean =>
+  facts.firewalld !== null && facts.firewalld.zoned !== null && (changes.length > 0 || isUnzoned(networks, facts));
 
 const EMPTY = `${HEAD}<direct>\n</direct>\n`;
 

@@ -24,16 +24,18 @@ export function parseRuleset(listing: string): Ruleset {
   let own: string | null = null;
   let zoned: string[] | null = null;
   const dropping: string[] = [];
-  for (const [text, table = ''] of listing.matchAll(/^table (\S+ \S+) \{\n.*?^\}\n/gms)) {
+  // Behind the brace of a table that has an owner is who that is: `# progname firewalld`.
+  for (const [text, table = ''] of listing.matchAll(/^table (\S+ \S+) \{[^\n]*\n.*?^\}\n/gms)) {
+    if (table === FIREWALLD) zoned = [...text.matchAll(ZONED)].map(([, name]) => name as string);
     if (table === TABLE || table === BRIDGE_TABLE) own = (own ?? '') + text;
-    else if (table === 'inet firewalld') zoned = [...text.matchAll(ZONED)].map(([, name]) => name as string);
     else if (JUDGES.test(text) && REFUSES.test(text)) dropping.push(table);
   }
   return { own, zoned, dropping };
 }
 
-/** What firewalld asks before it hands a packet to our zone. */
-const ZONED = /iifname "([^"]+)" goto filter_IN_nethooks\b/g;
+export const FIREWALLD = 'inet firewalld';
+/** What firewalld asks before it hands a packet to our zone; since 2.0 it comes back from there. */
+const ZONED = /iifname "([^"]+)" (?:goto|jump) filter_IN_nethooks\b/g;
 const JUDGES = /^\t\ttype filter hook (input|forward) /m;
 /** What drops, or may lead to what does. */
 const REFUSES = /policy drop;|\b(drop|reject|jump|goto|queue)\b/;

@@ -50,6 +50,8 @@ export interface FilterRule {
 
 /** A base chain, and the chains that it may jump to. */
 export interface Filter {
+  /** Family and name; empty for iptables'. */
+  table: string;
   /** For people: `table inet filter, chain input`. */
   where: string;
   /** `bridge`: what a bridge passes on or up, by its ports. */

@@ -4,25 +4,46 @@
  */
 import type { NetworkConfig } from '../../../model/config.ts';
 import type { HostFacts } from '../../../model/facts.ts';
+import { FIREWALLD } from '../nft-listing.ts';
 import { type Filter, judge, type Packet } from './filter.ts';
 import { type Need, needsOf } from './needs.ts';
 import { listedFilters } from './nft.ts';
 
-/** One warning for each base chain that drops something. */
+/** One fault for each base chain that drops something. */
 export function foreignDrops(networks: NetworkConfig[], facts: HostFacts): string[] {
-  if (facts.others === null) return [];
-  const iptables = new Set(facts.iptables.map(({ table }) => table));
-  const filters = listedFilters(facts.others, ({ family, name }) => isForeign(family, name, iptables));
-  return filters.flatMap((filter) => {
-    const dropped = networks.flatMap((network) => needsFor(filter, network, facts)).filter(isDroppedBy(filter));
-    if (dropped.length === 0) return [];
+  return drops(networks, facts).flatMap(({ filter, dropped }) => {
     const list = forNetworks(
       dropped,
       ({ what }) => what,
       (names) => names.join(' and '),
     ).join(', ');
+    // firewalld is spoken to otherwise; what it drops all the same, somebody has told it to.
+    if (filter.table === FIREWALLD)
+      return isZoned(dropped, facts) ? [`firewalld drops ${list}, by rules of its own`] : [];
     const lines = forNetworks(dropped, ({ nft }) => `${nft} accept`, nftNames).join('; ');
     return [`${filter.where} drops ${list}; no other table can let it through. Add to that chain: ${lines}`];
+  });
+}
+
+/** Whether firewalld drops what networks need because their bridges are in none of its zones. */
+export const isUnzoned = (networks: NetworkConfig[], facts: HostFacts): boolean =>
+  drops(networks, facts).some(({ filter, dropped }) => filter.table === FIREWALLD && !isZoned(dropped, facts));
+
+const isZoned = (needs: Need[], { firewalld }: HostFacts): boolean =>
+  needs.every(({ network }) => firewalld?.zoned?.includes(network));
+
+interface Dropped {
+  filter: Filter;
+  dropped: Need[];
+}
+
+function drops(networks: NetworkConfig[], facts: HostFacts): Dropped[] {
+  if (facts.others === null) return [];
+  const iptables = new Set(facts.iptables.map(({ table }) => table));
+  const filters = listedFilters(facts.others, ({ family, name }) => isForeign(family, name, iptables));
+  return filters.flatMap((filter) => {
+    const dropped = networks.flatMap((network) => needsFor(filter, network, facts)).filter(isDroppedBy(filter));
+    return dropped.length > 0 ? [{ filter, dropped }] : [];
   });
 }
 
@@ -38,9 +59,9 @@ const nftNames = (names: string[]): string => {
   return names.length > 1 ? `{ ${list} }` : list;
 };
 
-/** Tables that are neither ours nor iptables', whose rules iptables-save says, nor firewalld's, which has its own way. */
+/** Tables that are neither ours nor iptables', whose rules iptables-save says. */
 const isForeign = (family: string, name: string, iptables: ReadonlySet<string>): boolean =>
-  name !== 'nethooks' && name !== 'firewalld' && !(family === 'ip' && iptables.has(name));
+  name !== 'nethooks' && !(family === 'ip' && iptables.has(name));
 
 const isDroppedBy =
   (filter: Filter) =>

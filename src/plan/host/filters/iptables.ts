@@ -26,7 +26,7 @@ export function savedFilter(saved: readonly SavedLine[], hook: Hook, counts: (li
     const [, chain, text] = /^-A (\S+) (.*)$/.exec(line) ?? [];
     if (chain !== undefined) chains[chain]?.push(parseRule(text as string, chains));
   }
-  return { where: `iptables' chain ${name}`, level: 'ip', hook, policy, rules: chains[name] ?? [], chains };
+  return { table: '', where: `iptables' chain ${name}`, level: 'ip', hook, policy, rules: chains[name] ?? [], chains };
 }
 
 /** Options that ask for a property. */

@@ -43,6 +43,7 @@ export function listedFilters(json: string, counts: (table: { family: string; na
     const own = chains.filter((chain) => chain.family === family && chain.table === table);
     return [
       {
+        table: `${family} ${table}`,
         where: `table ${family} ${table}, chain ${name}`,
         level,
         hook: hook as Hook,
