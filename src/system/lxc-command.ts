@@ -2,14 +2,17 @@
  * What `lxc-start -s KEY=VALUE` and `--share-net` say: it is in no file, LXC cannot be asked while it runs a hook (lxc/lxc#395), and the
  * monitor has overwritten its command line. The program that was called still has its own: it waits until the container runs.
  */
-import { existsSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { commandLine } from './process.ts';
+import { readText } from './files.ts';
+import { commandLine, startTime } from './process.ts';
 
-/** How many pids below the monitor's are tried one by one: the program that started it has forked twice, so it is close. */
-const NEAR = 32;
-/** How many processes are looked at beyond these: others may have been started meanwhile, or pids have begun anew. */
-const MOST = 4096;
+/** How long a command takes at most until it has started its monitor, in clock ticks (proc(5)): 3 s, on a host that is very busy. */
+const LONGEST = 300;
+/** How many pids are looked at. */
+const MOST = 1024;
+/** pids begin anew behind those of the kernel's own (kernel/pid.c, RESERVED_PIDS). */
+const FIRST_PID = 300;
 
 /**
  * The settings about the network in the command that starts a container, as lines of a configuration; empty without any.
@@ -45,15 +48,23 @@ export function isOurs(pid: number | string): boolean {
   }
 }
 
-/** From the monitor's pid downwards, then from the highest one. All processes are listed only where the nearest are others. */
+/**
+ * Processes from the monitor's pid downwards, as long as they may have started it. pids are given out in turn, so the first one that is
+ * older ends it, on a host with thousands of processes as on one with ten.
+ */
 function* candidates(monitor: number): Generator<number> {
-  const last = Math.max(monitor - NEAR, 2);
-  for (let pid = monitor - 1; pid >= last; pid--) if (existsSync(`/proc/${pid}`)) yield pid;
-  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  const rest = all.map(Number).filter((pid) => pid < last || pid > monitor);
-  const distance = (pid: number): number => (pid < monitor ? monitor - pid : 2 ** 23 + monitor - pid);
-  yield* rest.sort((a, b) => distance(a) - distance(b)).slice(0, MOST);
+  const started = Number(startTime(monitor));
+  let pid = monitor;
+  for (let step = 0; step < MOST; step++) {
+    pid = pid > FIRST_PID ? pid - 1 : highestPid();
+    const before = existsSync(`/proc/${pid}`) ? startTime(pid) : null;
+    if (before === null) continue;
+    if (Number(before) < started - LONGEST) return;
+    yield pid;
+  }
 }
+
+const highestPid = (): number => Number(readText('/proc/sys/kernel/pid_max')) - 1;
 
 /** getopt_long(3): `-s X`, `-sX`, `--define X`, `--define=X`; what takes a value may end a bundle of letters (`-Fs X`). */
 export function settingsIn(words: readonly string[]): string {
