@@ -162,6 +162,40 @@ sysctl -qw net.ipv4.conf.all.rp_filter=2`,
     });
   });
 
+  describe('--probe', () => {
+    const probed = async () => (await doctor('--probe')).findings.map(({ id, about }) => `${id} ${about}`);
+
+    it('finds nothing on a host that is well, and leaves nothing', async () => {
+      expect(await doctor('--probe')).toEqual({ code: 0, mended: [], findings: [] });
+      expect(await sh(host, 'ip netns; ip -br link | grep nhp || true')).toBe('');
+    });
+
+    it.each([
+      [
+        'a name that leads elsewhere',
+        'sed -i s/10.0.0.4/10.0.0.9/ /run/nethooks/names/lxc/app; sleep 0.3',
+        'nethooks configure app; lxc-stop -k app; lxc-start app',
+        'probe-name container app',
+      ],
+      [
+        'no way out',
+        'iptables -I FORWARD -s 10.0.0.4 ! -d 10.0.0.0/8 -j DROP',
+        'iptables -D FORWARD 1',
+        'probe-out container app',
+      ],
+      [
+        'a port that is not passed on',
+        'iptables -I FORWARD -d 10.0.0.2 -p tcp -j DROP',
+        'iptables -D FORWARD 1',
+        'probe-port container web',
+      ],
+    ])('%s', async (_what, script, undo, found) => {
+      await sh(host, script);
+      expect(await probed()).toContain(found);
+      await sh(host, undo);
+    });
+  });
+
   it('a configuration that everybody may write is refused, and starts go on with the last good one', async () => {
     await sh(host, 'chmod 666 /etc/nethooks/nethooks.ini; lxc-stop -k app');
     expect(await nethooks('up')).toMatchObject({

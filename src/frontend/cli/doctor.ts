@@ -19,12 +19,12 @@ import { changeTo, requireRoot, workingConfig } from './up.ts';
 type Diagnosis = Finding & { id: string; why: string; fix?: Fix };
 
 /** Exit status 3 when it finds anything; with `fix`, when anything is left. */
-export async function doctor({ json, fix }: OptionsOf<'doctor'>): Promise<number> {
+export async function doctor({ json, fix, probe }: OptionsOf<'doctor'>): Promise<number> {
   requireRoot('doctor');
-  const found = await examine();
+  const found = await examine(probe === true);
   const fixes = fix ? found.flatMap((one) => one.fix ?? []) : [];
   if (fixes.length > 0) await mend(fixes);
-  const left = fixes.length > 0 ? await examine() : found;
+  const left = fixes.length > 0 ? await examine(probe === true) : found;
   const mended = found.filter((one) => !left.some(({ about, text }) => about === one.about && text === one.text));
   if (json) console.log(JSON.stringify({ mended, findings: left }, null, 2));
   else {
@@ -34,18 +34,20 @@ export async function doctor({ json, fix }: OptionsOf<'doctor'>): Promise<number
   return left.length > 0 ? EXIT.drift : EXIT.ok;
 }
 
-async function examine(): Promise<Diagnosis[]> {
+async function examine(probing: boolean): Promise<Diagnosis[]> {
   const exec = execUntil(performance.now() + 60_000);
   const { config, mistake } = await knownConfig();
   const { plan, facts: host } = await planChange(exec, changeTo(config));
   const facts = await gatherCheckFacts(exec, config.networks, host);
   const diagnosis = (one: Found, id: string, why: string): Diagnosis => ({ about: 'host', ...one, id, why });
+  const probed = probing ? await (await import('./probe.ts')).probe(exec, config.networks, host) : [];
   return [
     ...[...(mistake ?? '').split('\n'), ...plan.refusals]
       .filter((text) => text !== '')
       .map((text) => diagnosis({ severity: 'mistake', text, remedy: null }, 'configuration', WHY_MISTAKE)),
     ...drift(plan).map((one) => diagnosis(one, one.id, one.why)),
     ...CHECKS.flatMap((check) => check.find(facts).map((one) => diagnosis(one, check.id, check.why))),
+    ...probed.map((one) => diagnosis(one, one.id, one.why)),
     ...[...listRefusals()].map(([name, { reason }]) =>
       diagnosis(
         { severity: 'warning', about: name, text: `its last start was refused: ${reason}`, remedy: null },
