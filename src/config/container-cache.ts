@@ -18,6 +18,8 @@ interface Cache {
 
 interface Stamp {
   mtimeMs: number;
+  /** Also changes with who may write it. */
+  ctimeMs: number;
   size: number;
   inode: number;
 }
@@ -64,5 +66,5 @@ function cached(name: string, source: Stamp | null, words: readonly string[]): C
 
 function stamp(path: string): Stamp | null {
   const stats = statSync(path, { throwIfNoEntry: false });
-  return stats ? { mtimeMs: stats.mtimeMs, size: stats.size, inode: stats.ino } : null;
+  return stats ? { mtimeMs: stats.mtimeMs, ctimeMs: stats.ctimeMs, size: stats.size, inode: stats.ino } : null;
 }

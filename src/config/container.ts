@@ -21,6 +21,7 @@ import { containerSchemas, nicSchemas } from './container-schema.ts';
 import { parseFlags } from './flags.ts';
 import { readIni } from './ini.ts';
 import { ConfigError, describeFault, describeProblem } from './load.ts';
+import { distrust } from './trust.ts';
 
 export interface ContainerSource {
   /** The text of the container's file; null when there is none. */
@@ -44,6 +45,8 @@ export function loadContainer(
   words: readonly string[],
 ): { options: ContainerOptions; warnings: string[] } {
   const { options, problems } = resolveContainer(name, { text: readText(containerFile(name)), words });
+  const wrong = distrust(containerFile(name));
+  if (wrong !== null) problems.unshift({ message: wrong, refuses: true });
   if (problems.some(({ refuses }) => refuses)) throw new ConfigError(problems.map(({ message }) => message).join('\n'));
   return { options, warnings: problems.map(({ message }) => message) };
 }

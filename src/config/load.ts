@@ -13,6 +13,7 @@ import type { Fault } from './check.ts';
 import { unusableLines } from './dnsmasq-lines.ts';
 import { lineOf, type Problem, readIni } from './ini.ts';
 import { resolve } from './resolve.ts';
+import { distrust } from './trust.ts';
 
 /** Every problem of a configuration file, one per line, each with file, line, key, value and what is allowed. */
 export class ConfigError extends NethooksError {}
@@ -27,6 +28,9 @@ export function loadConfig(file?: string): Config {
   if (!found)
     throw new ConfigError(`no configuration: ${CONFIG_FILE} is not there; \`nethooks config init\` writes one`);
   const { path, text, data, problems } = found;
+  // Of another file that somebody names, that one decides.
+  const wrong = file === undefined ? distrust(path) : null;
+  if (wrong !== null) throw new ConfigError(wrong);
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => describeProblem(path, problem)).join('\n'));
   const { faults, ...config } = resolve(data);
   if (faults.length === 0) faults.push(...unusableLines(config.networks, attemptDnsmasq));

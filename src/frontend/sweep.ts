@@ -33,6 +33,16 @@ export async function sweepAfter(how: Applying, plan: Plan): Promise<void> {
   }
 }
 
+/** Looks at everything, as `nethooks gc` does. What fails is logged. */
+export async function sweepAll(how: Applying): Promise<void> {
+  const release = await lockHost(how.exec, WAIT_SECONDS, DIRECTORY);
+  try {
+    await sweep(how, { stores: networkStores(), table: true });
+  } finally {
+    release();
+  }
+}
+
 async function sweep(how: Applying, scope: Scope): Promise<void> {
   const [{ collect }, { findGarbage }] = await Promise.all([
     import('../attachment/gc.ts'),

@@ -7,6 +7,9 @@ export interface Finding {
   text: string;
   /** The command that mends it; null when only a person can. */
   remedy: string | null;
+  /** Which check has found it (plan/checks), for scripts, and why it hurts; absent where no check has. */
+  id?: string;
+  why?: string;
 }
 
 /** The finding in one line. */

@@ -116,6 +116,16 @@ export const COMMANDS = {
     help: 'show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is',
     options: { json },
   },
+  doctor: {
+    help: 'look for whatever may keep containers from their network; exit status 3 if anything does',
+    options: {
+      json,
+      fix: { help: 'mend what can be mended without a risk for anything else' },
+      probe: {
+        help: 'let each container ask for its name and the outside, and somebody outside for its published ports',
+      },
+    },
+  },
   ps: {
     help: 'list containers and other attachments: state, addresses, ports, links',
     options: { json },

@@ -16,6 +16,7 @@ const ACTIONS: Actions = {
   down: ([networks], options) => down(networks, options),
   plan: (_, options) => plan(options),
   status: (_, options) => status(options),
+  doctor: async (_, options) => (await import('./doctor.ts')).doctor(options),
   ps: (_, options) => ps(options),
   inspect: ([name], options) => inspect(name, options),
   port: ([name, which], options) => port(name, which, options),

@@ -42,6 +42,8 @@ const HOOKS: Record<string, Hook> = {
   'if-up': { load: () => import('./ifupdown.ts'), refuses: false },
   'if-post-down': { load: () => import('./ifupdown.ts'), refuses: false },
   dhclient: { load: () => import('./dhclient.ts'), refuses: false },
+  // What doctor has asked in a container's network namespace.
+  probe: { load: () => import('../cli/questions.ts'), refuses: true },
   lease: { load: () => import('./lease.ts'), refuses: false },
 };
 

@@ -232,6 +232,12 @@ function hookLines(text: string, { hooks, mode }: AdoptSpec, read: ReadInclude):
   return [...version, ...missing.map((hook) => `lxc.hook.${hook} = ${hooks}/${hook}`)];
 }
 
+/** Which of our hooks a configuration does not call. */
+export function missingHooks(text: string, read: ReadInclude): string[] {
+  const settings = readLxcConfig(text, read);
+  return HOOKS.filter((hook) => !listedValues(settings, `lxc.hook.${hook}`).some((one) => isOurs(one, hook)));
+}
+
 const isOurs = (value: string, hook: string): boolean =>
   new RegExp(`^['"]?/\\S*/nethooks/lxc/${hook}['"]?(\\s|$)`).test(value);
 

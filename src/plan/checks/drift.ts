@@ -1,0 +1,45 @@
+/** What `up` would do, as findings: the same plan, so that nothing is checked in two ways. */
+import { describe, type Plan, type Step } from '../../model/step.ts';
+import { type Found, missing } from './check.ts';
+
+interface Kind {
+  id: string;
+  why: string;
+}
+
+const FILE: Kind = { id: 'file', why: 'a file of ours does not say what the configuration asks for' };
+const RULES: Kind = { id: 'rules', why: 'packets are not translated, let through or kept apart as they should be' };
+const DNSMASQ: Kind = {
+  id: 'dnsmasq',
+  why: 'nobody answers DHCP or DNS on the bridge, or with an earlier configuration',
+};
+
+/** By kind of step. */
+const KINDS: Partial<Record<Step['kind'], Kind>> = {
+  ip: { id: 'link', why: 'a bridge, an address or a port is not as it should be, so containers are cut off' },
+  sysctl: { id: 'sysctl', why: 'the kernel does not forward what containers send, or not as it should' },
+  nft: RULES,
+  rules: { id: 'iptables', why: 'DHCP replies have no checksum, or iptables drops what containers need' },
+  'bridge-netfilter': RULES,
+  dnsmasq: DNSMASQ,
+  'reload-dnsmasq': DNSMASQ,
+  firewalld: { id: 'firewalld', why: 'firewalld rejects what comes from our bridges' },
+  resolver: { id: 'resolver', why: 'the host does not know the names of containers' },
+};
+
+export const FAULT: Kind = {
+  id: 'foreign-firewall',
+  why: 'what somebody else drops none of our rules can let through',
+};
+
+export interface Drift extends Found, Kind {}
+
+/** One finding for each step, and for each fault that no step mends. */
+export const drift = (plan: Plan): Drift[] => [
+  ...(plan.faults ?? []).map((text) => ({ ...missing(text), ...FAULT })),
+  ...plan.steps.map((step) => ({
+    ...missing((describe(step)[0] ?? step.kind).replace(/:$/, ''), 'nethooks up'),
+    ...(KINDS[step.kind] ?? FILE),
+    fix: { kind: 'up' as const },
+  })),
+];
