@@ -13,10 +13,10 @@ export interface EventRecord {
   /** Whom it was about: a container, an interface, an address; empty for the host. */
   about: string;
   input: EventInput;
-  /** What was to be done, a line for each step. */
-  plan: string[];
-  /** What is otherwise than before: all of the plan, unless something failed, and what was taken from registers. */
+  /** What is otherwise than before: the steps of the plan, and what was taken from registers. */
   changed: string[];
+  /** Of the plan, what was not done or was taken back, because something failed. */
+  undone: string[];
   /** Worth knowing, nothing wrong. */
   said: string[];
   /** From the start of the process on. */
@@ -67,15 +67,15 @@ function clipped(record: EventRecord, { text, list, input }: (typeof SIZES)[numb
   const brief = (value: string): string => (value.length > text ? `${value.slice(0, text)}…` : value);
   const few = (values: readonly string[]): string[] =>
     values.length > list ? [...values.slice(0, list).map(brief), `… ${values.length - list} more`] : values.map(brief);
-  const { id, at, event, about, plan, changed, said, ms, error } = record;
+  const { id, at, event, about, changed, undone, said, ms, error } = record;
   return {
     id,
     at,
     event: brief(event),
     about: brief(about),
     input: inputUpTo(record.input, input),
-    plan: few(plan),
     changed: few(changed),
+    undone: few(undone),
     said: few(said),
     ms,
     error: error === null ? null : brief(error),
@@ -122,8 +122,8 @@ const NOTHING: EventRecord = {
   event: '',
   about: '',
   input: { words: [], env: {} },
-  plan: [],
   changed: [],
+  undone: [],
   said: [],
   ms: 0,
   error: null,

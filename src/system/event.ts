@@ -15,7 +15,7 @@ export type Worth = 'always' | 'changes' | 'remarks';
 interface Current extends Pick<EventRecord, 'event' | 'about'> {
   input: EventInput;
   worth: Worth;
-  planned: Change[];
+  planned: Step[];
   changed: Set<Change>;
   said: string[];
 }
@@ -58,14 +58,14 @@ export function endEvent(error: string | null): string | null {
   current = null;
   if (ended === null) return null;
   const { event, about, input, worth, said } = ended;
-  const plan = ended.planned.flatMap(inWords);
   const changes = [...ended.changed].flatMap(inWords);
+  const undone = ended.planned.filter((step) => !ended.changed.has(step)).flatMap(inWords);
   const isWorthIt = { always: true, changes: error !== null || changes.length > 0, remarks: false }[worth];
   if (!isWorthIt && said.length === 0) return null;
   const id = newId();
   const at = new Date().toISOString();
   const ms = Math.round(performance.now());
-  appendLog(renderEvent({ id, at, event, about, input, plan, changed: changes, said, ms, error }));
+  appendLog(renderEvent({ id, at, event, about, input, changed: changes, undone, said, ms, error }));
   return id;
 }
 

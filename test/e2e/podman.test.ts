@@ -2,7 +2,16 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { cniState } from '../lab/cni.ts';
-import { type describeLab, describeLabUnless, eventually, hookLog, installedHost, must, sh, writeFile } from '../lab/lab.ts';
+import {
+  type describeLab,
+  describeLabUnless,
+  eventually,
+  hookLog,
+  installedHost,
+  must,
+  sh,
+  writeFile,
+} from '../lab/lab.ts';
 import { hasPodman, noCni, ROOTFS, setUpPodman } from '../lab/podman.ts';
 
 let host: ThrowawayHost;

@@ -73,9 +73,7 @@ describeLab('one name', () => {
   it('of attach is not given to an LXC container that comes later, which is told so', async () => {
     await script(host, 'ip netns add first; nethooks attach first --name web; create web; begin web');
     await script(host, 'hook start-host web');
-    expect(await hookLog(host)).toMatch(
-      /start-host web: .*web\.lxc is held by first/,
-    );
+    expect(await hookLog(host)).toMatch(/start-host web: .*web\.lxc is held by first/);
     expect(await whoIs('web')).toBe(await addressOf('first'));
     await script(host, 'end web; hook post-stop web; nethooks detach first; ip netns delete first');
     expect(await whoIs('web')).toBe('');

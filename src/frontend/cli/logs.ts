@@ -11,6 +11,8 @@ import { requireRoot } from './up.ts';
 /** How many earlier ones go before those that are waited for, as with tail(1). */
 const BEFORE = 10;
 const POLL_MS = 250;
+/** A time and a pid, to base 36. */
+const ID_WIDTH = 13;
 
 export async function logs(id: string | undefined, options: OptionsOf<'logs'>): Promise<number> {
   requireRoot('logs');
@@ -54,26 +56,20 @@ function namesOf(container: string): ReadonlySet<string> {
 
 /** One line, and one for each thing that was said. */
 export function inLines({ id, at, event, about, changed, said, ms, error }: EventRecord): string[] {
-  const title = [`${at.slice(0, 19)}Z`, id.padEnd(12), `${event} ${about}`.trim()].join('  ');
-  const took = ms > 0 ? `${ms} ms` : '';
-  const did = changed.length === 0 ? 'nothing changed' : `${changed.length} change${changed.length === 1 ? '' : 's'}`;
+  const title = `${at.slice(0, 19)}Z  ${id.padEnd(ID_WIDTH)}  ${`${event} ${about}`.trim()}`;
   const [why = '', ...more] = (error ?? '').split('\n');
-  const outcome = error !== null ? `failed: ${why}` : id === '' ? '' : did;
-  const words = [outcome, ...(took === '' ? [] : [took])].filter((word) => word !== '').join(', ');
-  return [words === '' ? title : `${title}: ${words}`, ...[...more, ...said].map((line) => `    ${line}`)].map(
-    printable,
-  );
+  const took = ms > 0 ? `, ${ms} ms` : '';
+  const outcome = error === null ? `${changesOf(changed)}${took}` : `failed${took}: ${why}`;
+  // A line of a shim, or of an earlier version, says what it says.
+  const first = id === '' && error === null ? title : `${title}: ${outcome}`;
+  return [first, ...[...more, ...said].map((line) => `    ${line}`)].map(printable);
 }
 
+const changesOf = ({ length }: string[]): string =>
+  length === 0 ? 'nothing changed' : `${length} change${length === 1 ? '' : 's'}`;
+
 /** All that is known of it. */
-function whole({ id, at, event, about, input, plan, changed, said, ms, error }: EventRecord): string[] {
-  const left = [...changed];
-  const steps = plan.map((line) => {
-    const index = left.indexOf(line);
-    if (index < 0) return ['not done', line];
-    left.splice(index, 1);
-    return ['done', line];
-  });
+function whole({ id, at, event, about, input, changed, undone, said, ms, error }: EventRecord): string[] {
   const rows = [
     ['id', id],
     ['event', `${event} ${about}`.trim()],
@@ -81,10 +77,10 @@ function whole({ id, at, event, about, input, plan, changed, said, ms, error }: 
     ...(input.words.length === 0 ? [] : [['words', input.words.join(' ')]]),
     ...Object.entries(input.env).map(([name, value]) => ['with', `${name}=${value}`]),
     ...(input.cut ? [['with', '… more than a line holds']] : []),
-    ...left.map((line) => ['done', line]),
-    ...steps,
+    ...changed.map((line) => ['done', line]),
+    ...undone.map((line) => ['not done', line]),
     ...said.map((line) => ['said', line]),
-    ...(error ?? '').split('\n').flatMap((line) => (line === '' ? [] : [['error', line]])),
+    ...(error?.split('\n') ?? []).map((line) => ['error', line]),
   ];
   return rows.map(([title = '', text = '']) => printable(`${title.padEnd(9)} ${text}`));
 }
