@@ -50,15 +50,15 @@ const SIZES = [
 export function renderEvent(record: EventRecord): string {
   let line = '';
   for (const size of SIZES) {
-    line = `${visible(JSON.stringify(clipped(record, size)))}\n`;
+    line = `${asJson(clipped(record, size))}\n`;
     if (Buffer.byteLength(line) <= MAX_LINE) break;
   }
   return line;
 }
 
-/** What JSON.stringify leaves as it is though a terminal acts on it: controls above ASCII, line ends, marks that turn text around. */
-const visible = (json: string): string =>
-  json.replace(
+/** Also escaped is what JSON.stringify leaves as it is though a terminal acts on it: controls above ASCII, marks that turn text around. */
+export const asJson = (record: EventRecord): string =>
+  JSON.stringify(record).replace(
     /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

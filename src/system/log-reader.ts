@@ -54,7 +54,9 @@ export class LogFollower {
 }
 
 function readOn(open: Open): EventRecord[] {
-  const bytes = Buffer.alloc(Math.max(0, fstatSync(open.file).size - open.at));
+  const { size } = fstatSync(open.file);
+  if (size < open.at) Object.assign(open, { at: 0, rest: Buffer.alloc(0) }); // somebody has emptied it
+  const bytes = Buffer.alloc(size - open.at);
   const length = bytes.length === 0 ? 0 : readSync(open.file, bytes, 0, bytes.length, open.at);
   open.at += length;
   const text = Buffer.concat([open.rest, bytes.subarray(0, length)]);

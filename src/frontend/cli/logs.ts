@@ -1,7 +1,7 @@
 /** `nethooks logs`: what hooks, CNI calls and commands have done. */
 import { NethooksError } from '../../errors.ts';
 import { listAttachments } from '../../host/attachments.ts';
-import type { EventRecord } from '../../model/event.ts';
+import { asJson, type EventRecord } from '../../model/event.ts';
 import { printable } from '../../system/log.ts';
 import { LogFollower, readEvents } from '../../system/log-reader.ts';
 import type { OptionsOf } from './commands.ts';
@@ -16,7 +16,7 @@ const ID_WIDTH = 13;
 
 export async function logs(id: string | undefined, options: OptionsOf<'logs'>): Promise<number> {
   requireRoot('logs');
-  const show = options.json ? (one: EventRecord) => [JSON.stringify(one)] : inLines;
+  const show = options.json ? (one: EventRecord) => [asJson(one)] : inLines;
   const print = (lines: string[]): void => console.log(lines.join('\n'));
   if (id !== undefined) {
     const one = eventCalled(id);

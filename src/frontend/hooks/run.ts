@@ -115,11 +115,10 @@ export async function runHook(event: string, words: string[]): Promise<number> {
     const more = message.includes('\n') && id !== null ? ` (more in \`nethooks logs ${id}\`)` : '';
     const brief = `${message.split('\n')[0]}${more}`;
     say(brief);
-    if (isOurs && !hook.refuses) (await import('../../system/syslog.ts')).tellSystem(`${title}: ${brief}`);
-    if (!hook.refuses) return 0;
     // A name that is none was said above; nobody looks for it anywhere.
-    if (isSafeName(subject)) (await import('./refused.ts')).tellRefused(env, brief, message);
-    return 1;
+    if (hook.refuses && isSafeName(subject)) (await import('./refused.ts')).tellRefused(env, brief, message);
+    else if (isOurs) (await import('../../system/syslog.ts')).tellSystem(`${title}: ${brief}`);
+    return hook.refuses ? 1 : 0;
   } finally {
     dismissWatch();
   }
