@@ -73,11 +73,11 @@ function printNetwork(network: NetworkStatus): void {
   );
   row('masquerade', source === null ? masquerade : `${masquerade}, source ${source}`);
   if (antispoof !== 'not needed') row('antispoof', antispoof);
+  row('checksum', checksum);
+  row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
   row('icc', network.icc ? 'on: containers reach each other' : 'off: containers reach each other by links only');
   if (network.routed) row('routed', 'who has a route to it reaches its containers');
   if (network.internal) row('internal', 'no way out of this host');
-  row('checksum', checksum);
-  row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
   row(
     'addresses',
     `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
