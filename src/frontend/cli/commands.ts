@@ -132,6 +132,7 @@ export const COMMANDS = {
   },
   doctor: {
     help: 'look for whatever may keep containers from their network; exit status 3 if anything does',
+    worth: 'changes',
     options: {
       json,
       fix: { help: 'mend what can be mended without a risk for anything else' },

@@ -117,7 +117,7 @@ export async function runHook(event: string, words: string[]): Promise<number> {
     say(brief);
     // A name that is none was said above; nobody looks for it anywhere.
     if (hook.refuses && isSafeName(subject)) (await import('./refused.ts')).tellRefused(env, brief, message);
-    else if (isOurs) (await import('../../system/syslog.ts')).tellSystem(`${title}: ${brief}`);
+    else if (isOurs && hook.worth !== null) (await import('../../system/syslog.ts')).tellSystem(`${title}: ${brief}`);
     return hook.refuses ? 1 : 0;
   } finally {
     dismissWatch();
