@@ -17,6 +17,8 @@ export PATH ADDRFAM
 cd /
 timeout -k 1 5 /usr/lib/nethooks/nethooks hook "$event" </dev/null >/dev/null
 case $? in 124 | 137) # it was ended, or had to be killed: timeout(1)
+  # A name with more in it than a name has could write lines of its own.
+  case $IFACE in *[!A-Za-z0-9_.:-]*) IFACE='?' ;; esac
   line="$event $IFACE: ended, as it took more than 5 s"
   printf 'nethooks: %s\n' "$line" >&2
   printf '%s %s\n' "$(date -u +%FT%TZ)" "$line" 2>/dev/null >>/var/log/nethooks/hooks.log

@@ -43,7 +43,10 @@ async function main(words: string[]): Promise<number> {
   // Runs at boot and after every change; so it needs no parser.
   if (words[0] === 'up' && (words.length === 1 || (words.length === 2 && words[1] === '--last-good'))) {
     const { up } = await import('./frontend/cli/up.ts');
-    return up({ lastGood: words.length === 2 });
+    const { recorded } = await import('./frontend/recorded.ts');
+    return recorded({ name: 'up', about: '', words, directory: callerDirectory, worth: 'changes' }, () =>
+      up({ lastGood: words.length === 2 }),
+    );
   }
   const { runCommand } = await import('./frontend/cli/program.ts');
   return runCommand(words, callerDirectory);

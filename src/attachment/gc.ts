@@ -8,6 +8,7 @@ import { isLive, livePolicies, readKept, readRecord } from '../store/records.ts'
 import { give, mend } from '../store/register.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
+import { changed } from '../system/event.ts';
 import { removeFile } from '../system/files.ts';
 import { detach, type GiveElsewhere, withNamespace } from './detach.ts';
 import { forget, forgetOptions } from './forget.ts';
@@ -22,6 +23,7 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
   const attempt = async (what: string, action: () => unknown): Promise<void> => {
     try {
       await action();
+      changed({ what: `${what}: taken back` });
     } catch (error) {
       failures.push(`${what}: ${error instanceof Error ? error.message : error}`);
     }

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import type { Config } from '../model/config.ts';
 import { inOneLine } from '../model/finding.ts';
 import { CONFIG_CACHE, LAST_GOOD_FILES } from '../model/paths.ts';
+import { note } from '../system/event.ts';
 import { readText, writeAtomically } from '../system/files.ts';
-import { logHook } from '../system/log.ts';
 import type { ConfigCache, KnownConfig } from './cache.ts';
 import { ConfigError, loadConfig } from './load.ts';
 
@@ -25,7 +25,7 @@ export function readAnew(before: KnownConfig | undefined, sources: ConfigCache['
     known = { config: good, mistake: error.message };
     // Of hooks that come at the same time, one is to say so.
     if (!readText(CONFIG_CACHE)?.includes(JSON.stringify(error.message)))
-      logHook('configuration', `${inOneLine(error.message)}; the last good one stays in use`);
+      note(`configuration: ${inOneLine(error.message)}; the last good one stays in use`);
   }
   const cache: ConfigCache = { version: NETHOOKS_VERSION, sources, ...known };
   try {

@@ -1,10 +1,13 @@
 /** What `nethooks status` knows, as data. */
 
 import { sizeOf } from '../model/address.ts';
+import type { DriverName } from '../model/attachment.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
+import type { LinkOption } from '../model/container-options.ts';
 import type { HostFacts } from '../model/facts.ts';
 import { type Finding, inOneLine } from '../model/finding.ts';
-import { describe, type Plan, type Step } from '../model/step.ts';
+import type { Published } from '../model/policy.ts';
+import { headlines, type Plan, type Step } from '../model/step.ts';
 import { BRIDGE_CHAINS } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
@@ -29,6 +32,22 @@ export interface ContainerStatus {
   running: boolean;
   /** pid of its init, for a container of LXC that runs. */
   pid: number | null;
+  /** In the forms of `ps`; of what runs. */
+  ports: Published[];
+  links: LinkOption[];
+  /** The host's address that it sends from, outside, if it has one of its own. */
+  source: string | null;
+  /** Containers on its network, by their names: they have no interface of their own. */
+  sharedBy: string[];
+}
+
+/** What is connected and holds no address of our networks: a pair of its own, macvlan, another plugin's addresses. */
+export interface OtherStatus {
+  name: string;
+  running: boolean;
+  interfaces: { ifname: string; driver: DriverName; addresses: string[] }[];
+  ports: Published[];
+  links: LinkOption[];
 }
 
 /** Of a rule; not needed where the configuration or the uplinks ask for none. */
@@ -49,6 +68,12 @@ export interface NetworkStatus {
   antispoof: Presence;
   /** The address that its containers send from, outside; null for that of the uplink. */
   source: string | null;
+  /** Whether its containers reach each other without a link. */
+  icc: boolean;
+  /** Whether whoever has a route to it reaches everything in it. */
+  routed: boolean;
+  /** Whether its containers have no way out of this host. */
+  internal: boolean;
   /** Whether there is DNS or DHCP for a dnsmasq to do. */
   served: boolean;
   /** pid of its dnsmasq; null when none runs. */
@@ -60,6 +85,7 @@ export interface NetworkStatus {
 
 export interface Status {
   networks: NetworkStatus[];
+  others: OtherStatus[];
   forwarding: boolean;
   resolver: string;
   upstreams: string[];
@@ -75,6 +101,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: 
   const attachments = listAttachments();
   return {
     networks: config.networks.map((network) => networkStatus(network, facts, attachments)),
+    others: others(config, attachments),
     forwarding: facts.ipForward === '1',
     resolver: config.host.resolver === 'auto' ? facts.resolver.kind : config.host.resolver,
     upstreams: facts.upstreams,
@@ -126,7 +153,7 @@ const leftover = ({ name, state }: AttachmentStatus): Finding[] =>
     : [];
 
 /** What a step is about, in one line. */
-const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
+const headline = (step: Step): string => headlines(step)[0] ?? '';
 
 function networkStatus(
   network: NetworkConfig,
@@ -152,6 +179,9 @@ function networkStatus(
     ),
     antispoof: presence(network.antispoof, checksSenders(name, facts)),
     source: network.source,
+    icc: network.icc,
+    routed: network.routed,
+    internal: network.internal,
     served: served(network),
     dnsmasq: facts.dnsmasq[name]?.pid ?? null,
     reserved: { held: held.length, of: sizeOf(reserve) },
@@ -193,7 +223,28 @@ function containerStatus(
     dnsName: attachment?.names.find((name) => name.endsWith(`.${domain}`)) ?? null,
     running: attachment?.state === 'running',
     pid: attachment?.pid ?? null,
+    ports: attachment?.ports ?? [],
+    links: attachment?.links ?? [],
+    source: attachment?.source ?? null,
+    sharedBy: attachments.flatMap(({ name, shares }) =>
+      shares !== null && attachment?.id === `lxc/${shares}` ? [name] : [],
+    ),
   };
+}
+
+function others({ networks }: Config, attachments: readonly AttachmentStatus[]): OtherStatus[] {
+  const ours = new Set<string | null>(networks.map(({ name }) => name));
+  return attachments
+    .filter(
+      ({ shares, interfaces }) => shares === null && interfaces.some(({ store }) => !ours.has(store?.network ?? null)),
+    )
+    .map(({ name, state, interfaces, ports, links }) => ({
+      name,
+      running: state === 'running',
+      interfaces: interfaces.map(({ ifname, driver, addresses }) => ({ ifname, driver, addresses })),
+      ports,
+      links,
+    }));
 }
 
 const leasedName = ({ address }: Lease, attachments: readonly AttachmentStatus[]): string =>

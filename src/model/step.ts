@@ -272,6 +272,10 @@ export function describe(step: Step): string[] {
   }
 }
 
+/** The same without the lines of each file and script. */
+export const headlines = (step: Step): string[] =>
+  describe(step).flatMap((line) => (line.startsWith(' ') ? [] : [line.replace(/:$/, '')]));
+
 /** A rule in the words of iptables(8). */
 export function ruleLine(action: RulesStep['action'], { chain, match, number = 1 }: Rule): string {
   const place = { insert: `-I ${chain} ${number}`, append: `-A ${chain}`, delete: `-D ${chain}` }[action];

@@ -3,9 +3,9 @@
 import { CLOSED, type Config, type NetworkConfig } from '../model/config.ts';
 import { EMPTY_RECORD, type HostRecord } from '../model/host-record.ts';
 import { CONFIG_CACHE, HOST_RECORD } from '../model/paths.ts';
+import { note } from '../system/event.ts';
 import { ensureText, readText, removeFile } from '../system/files.ts';
 import { readJson, setAside } from '../system/json-file.ts';
-import { logHook } from '../system/log.ts';
 import { cacheShape, hostShape } from './shapes.ts';
 
 /** The record of what is applied; an empty one when nothing is. One that cannot be read is rebuilt. */
@@ -14,10 +14,7 @@ export function readHostRecord(): HostRecord {
   if (found.state === 'found') return { ...EMPTY_RECORD, ...found.value, networks: found.value.networks.map(complete) };
   if (found.state === 'missing') return EMPTY_RECORD;
   setAside(HOST_RECORD);
-  logHook(
-    'record',
-    `${HOST_RECORD} could not be read: it is ${HOST_RECORD}.broken now, and was made anew from what is known`,
-  );
+  note(`${HOST_RECORD} could not be read: it is ${HOST_RECORD}.broken now, and was made anew from what is known`);
   const record = rebuilt();
   writeHostRecord(record);
   return record;

@@ -19,9 +19,9 @@ import {
 import { ATTACHMENTS, keptRecord } from '../model/paths.ts';
 import type { Policy } from '../model/policy.ts';
 import { either } from '../model/shape.ts';
+import { note } from '../system/event.ts';
 import { ensureText, filesIn, removeFile, writeAtomically } from '../system/files.ts';
 import { readJson, setAside } from '../system/json-file.ts';
-import { logHook } from '../system/log.ts';
 import { isAlive as isProcessAlive } from '../system/process.ts';
 import { heldBy } from './addresses.ts';
 import { currentKept, type EarlierKept, NOTHING_KEPT } from './earlier-formats.ts';
@@ -39,7 +39,7 @@ export function readRecord(id: string): AttachmentRecord | null {
   if (found.state === 'missing' || owner === null) return null;
   setAside(path);
   if (owner.kind === 'dhcp') return null; // its lease's next event makes it anew
-  logHook(id, `${path} could not be read: it is ${path}.broken now, and was made anew from what is known`);
+  note(`${path} could not be read: it is ${path}.broken now, and was made anew from what is known`);
   const record = rebuilt(owner);
   writeRecord(record);
   return record;
@@ -138,10 +138,7 @@ export function readKeptIfThere(container: string): KeptRecord | null {
   if (found.state === 'found') return currentKept(found.value);
   if (found.state === 'missing') return null;
   setAside(path);
-  logHook(
-    `lxc/${container}`,
-    `${path} could not be read: it is ${path}.broken now, and was made anew from what is known`,
-  );
+  note(`${path} could not be read: it is ${path}.broken now, and was made anew from what is known`);
   const kept = { ...NOTHING_KEPT, interfaces: heldInterfaces({ kind: 'lxc', name: container }) };
   writeAtomically(path, JSON.stringify(kept));
   return kept;

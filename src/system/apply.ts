@@ -4,6 +4,7 @@ import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
 import type { ConnectionsStep, ContainerFilesStep, FileStep, HairpinStep, IpStep, Step } from '../model/step.ts';
 import { changeElements } from './elements.ts';
+import { changed, planned, takenBack } from './event.ts';
 import { type Exec, type ExecResult, failure, wordsOf } from './exec.ts';
 import { readText, removeFile, writeAtomically } from './files.ts';
 import { type Ip, ipInside, ipOnHost } from './ip.ts';
@@ -94,7 +95,14 @@ export class Transaction {
 
   /** Something that was done elsewhere, and goes back when a later step fails. */
   did(what: string, back: () => unknown): void {
-    this.undo.push(() => attempt(this.how, what, back));
+    const change = { what };
+    changed(change);
+    this.undo.push(() =>
+      attempt(this.how, what, async () => {
+        await back();
+        takenBack(change);
+      }),
+    );
   }
 
   /**
@@ -106,6 +114,7 @@ export class Transaction {
     this.undo.push(async () => {
       const { takeAllBack } = await import('./undo.ts');
       await takeAllBack(this.how, begun, failures, outputs);
+      for (const step of begun) takenBack(step);
     });
     if (failures.size === 0 && refusal === undefined) return outputs;
     await this.rollback();
@@ -153,12 +162,14 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
     begun.unshift(step);
     try {
       await begin(how, step, outputs);
+      changed(step);
     } catch (cause) {
       failures.set(step, cause);
     }
   };
   const schedule = (more: Step[]): void => {
     for (const step of more) {
+      planned(step);
       const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
       const work = earlier.length === 0 ? carry(step) : Promise.all(earlier).then(() => carry(step));
       works.push({ kind: step.kind, work });

@@ -2,6 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { run, start } from '#spawn';
 import { NethooksError } from '../errors.ts';
+import { printable } from './log.ts';
 import { startTime } from './process.ts';
 import { type Ended, type Launch, type Program, type Stdio, tooLate } from './spawn.ts';
 
@@ -68,6 +69,22 @@ export function hasOrphans({ pid, started }: { pid: number; started: string | nu
   });
 }
 
+let verbose = (process.env.NETHOOKS_VERBOSE ?? '') !== '';
+
+/** From now on each program is said on standard error when it has ended. For hooks, NETHOOKS_VERBOSE in the environment does it. */
+export function beVerbose(): void {
+  verbose = true;
+}
+
+/** @param code null: a signal ended it; undefined: it was not there, or took too long */
+function sayEnded({ command, args }: Launch, begun: number, code: number | null | undefined): void {
+  if (!verbose) return;
+  const how = code === undefined ? 'failed' : code === null ? 'killed' : `exit status ${code}`;
+  console.error(
+    `nethooks: ran ${printable([command, ...args].join(' '))}  (${how}, ${(performance.now() - begun).toFixed(1)} ms)`,
+  );
+}
+
 /** Minimum time for each program after the deadline, for the rollback. */
 const GRACE_MS = 200;
 
@@ -83,10 +100,16 @@ function execFor(left: () => number): Exec {
   const ENVIRONMENT = { ...PROGRAMS, [CALLER]: callerMark(process.pid, startTime(process.pid)) };
   const exec: Exec = (command, args, { input, fd, env } = {}) => {
     const launch = { command, args, fd, env: env ? { ...ENVIRONMENT, ...env } : ENVIRONMENT };
+    const begun = performance.now();
+    let code: ExecResult['code'] | undefined;
     try {
-      return run(launch, input, left());
+      const result = run(launch, input, left());
+      code = result.code;
+      return result;
     } catch (error) {
       throw startFailure(launch, error);
+    } finally {
+      sayEnded(launch, begun, code);
     }
   };
   exec.prepare = (command, args, { fd } = {}) => {
@@ -109,12 +132,13 @@ function execFor(left: () => number): Exec {
 }
 
 /** A program beside us and the files without a name that it prints into: pipes would bring streams in, which take their time. */
-type Beside = Program & Pick<Stdio, 'output' | 'errors'>;
+type Beside = Program & Pick<Stdio, 'output' | 'errors'> & { begun: number };
 
 function beside(launch: Launch, input: Stdio['input']): Beside {
   const [output, errors] = [unnamedFile(), unnamedFile()];
   try {
-    return { ...start(launch, { input, output, errors }), output, errors };
+    const begun = performance.now();
+    return { ...start(launch, { input, output, errors }), output, errors, begun };
   } catch (error) {
     closeSync(output);
     closeSync(errors);
@@ -124,19 +148,22 @@ function beside(launch: Launch, input: Stdio['input']): Beside {
 
 async function finish(launch: Launch, program: Beside, timeout: number, input?: string): Promise<ExecResult> {
   let late = false;
+  let code: ExecResult['code'] | undefined;
   const timer = setTimeout(() => {
     late = true;
     program.kill();
   }, timeout);
   try {
     program.finish(input);
-    const code = await program.ended;
+    const ended = await program.ended;
     if (late) throw tooLate();
+    code = ended;
     return { code, stdout: textOf(program.output), stderr: textOf(program.errors) };
   } catch (error) {
     throw startFailure(launch, error);
   } finally {
     clearTimeout(timer);
+    sayEnded(launch, program.begun, code);
     closeSync(program.output);
     closeSync(program.errors);
   }

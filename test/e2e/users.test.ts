@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { beforeAll, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { BR0, describeLabUnless, eventually, installedHost, must, STILL, sh } from '../lab/lab.ts';
+import { BR0, describeLabUnless, eventually, hookLog, installedHost, must, STILL, sh } from '../lab/lab.ts';
 
 let host: ThrowawayHost;
 /** As the user, with a login shell; what it prints, and what it says. */
@@ -116,6 +116,6 @@ cp ${CONTAINERS}/web/config ${CONTAINERS}/web/made`);
     expect(await asJoe('lxc-stop -k -n copy; lxc-destroy -n copy -l DEBUG -o log')).toBe('');
     expect(await said()).toBe('');
     expect((await host.run(['nethooks', 'status'])).stderr).toBe('');
-    expect(await sh(host, 'cat /var/log/nethooks/hooks.log 2>/dev/null || :')).toBe('');
+    expect(await hookLog(host)).toBe('');
   });
 });

@@ -1,7 +1,7 @@
 /** What containers hold outlives what happens to the host around them: a lost table, a lost or broken file, a path that is not mounted. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ThrowawayHost } from '../../src/demo/throwaway.ts';
-import { describeLab, labHost, sh, writeFile } from '../lab/lab.ts';
+import { describeLab, hookLog, labHost, sh, writeFile } from '../lab/lab.ts';
 import { cniOnBridge, cniOnNetwork, difference, hostState, installLifecycle, script } from '../lab/lifecycle.ts';
 import { ask, serve } from '../lab/traffic.ts';
 
@@ -73,9 +73,7 @@ describeLab('one name', () => {
   it('of attach is not given to an LXC container that comes later, which is told so', async () => {
     await script(host, 'ip netns add first; nethooks attach first --name web; create web; begin web');
     await script(host, 'hook start-host web');
-    expect(await sh(host, 'tail -n 1 /var/log/nethooks/hooks.log')).toMatch(
-      /start-host web: .*web\.lxc is held by first/,
-    );
+    expect(await hookLog(host)).toMatch(/start-host web: .*web\.lxc is held by first/);
     expect(await whoIs('web')).toBe(await addressOf('first'));
     await script(host, 'end web; hook post-stop web; nethooks detach first; ip netns delete first');
     expect(await whoIs('web')).toBe('');

@@ -48,5 +48,5 @@ export function difference(old: string, now: string): string {
 export const contents = (state: string): string =>
   state
     .split('\n')
-    .filter((line) => /^[0-9a-f]{64} /.test(line) && !/var\/lib\/nethooks|run\/nethooks/.test(line))
+    .filter((line) => /^[0-9a-f]{64} /.test(line) && !/var\/(lib|log)\/nethooks|run\/nethooks/.test(line))
     .join('\n');

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { ThrowawayHost, ThrowawayOptions } from '../../src/demo/throwaway.ts';
+import { parseEvents } from '../../src/model/event.ts';
 import { addNamespaces, installCni } from './cni.ts';
 import { labHost, must, writeFile } from './host.ts';
 import { createContainers } from './lxc.ts';
@@ -51,14 +52,26 @@ export function commandsOn(host: () => ThrowawayHost) {
     stop: (name: string) => must(host(), ['lxc-stop', '-k', '-n', name]),
     /** The IPv4 address of a name, as any program of the host looks it up; empty where there is none. */
     resolved: async (name: string) => (await host().run(['getent', 'ahostsv4', name])).stdout.split(/\s+/)[0] ?? '',
-    /** What hooks have logged; empty where that is nothing. */
-    hookLog: async () => (await host().run(['cat', '/var/log/nethooks/hooks.log'])).stdout,
+    /** What hooks had to say, or why they failed, a line for each, behind its time and what it is about; empty where that is nothing. */
+    hookLog: () => hookLog(host()),
     /** `nethooks up`, with this configuration from now on. */
     up: async (ini?: string) => {
       if (ini !== undefined) await writeConfig(host(), ini);
       return must(host(), ['nethooks', 'up']);
     },
   };
+}
+
+/** Everything in the log of which somebody has to know. */
+export async function hookLog(host: Pick<ThrowawayHost, 'run'>): Promise<string> {
+  const events = parseEvents((await host.run(['cat', '/var/log/nethooks/hooks.log'])).stdout);
+  return events
+    .flatMap(({ at, event, about, input, said, error }) => {
+      // Whoever calls a command sees why it fails.
+      const why = error === null || input.env.PWD !== undefined ? [] : error.split('\n');
+      return [...said, ...why].map((line) => `${at} ${`${event} ${about}`.trim()}: ${line}\n`);
+    })
+    .join('');
 }
 
 /** Writes /etc/nethooks/nethooks.ini. */

@@ -28,7 +28,7 @@ async function parse(...words: string[]): Promise<Call> {
       },
     ]),
   ) as unknown as Actions;
-  const program = parserFor(actions, '/home', () => undefined);
+  const program = parserFor(actions, '/home', async ({ act }) => void (await act()));
   for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)])
     command.configureOutput({ writeErr: () => undefined });
   await program.parseAsync(withSwitchValues(words), { from: 'user' });

@@ -210,6 +210,15 @@ it.each([
   },
 );
 
+it.each([
+  ['start-host', { LXC_NAME: 'x\u001b[2J\n2026-01-01T00:00:00Z up: forged' }, 'start-host ?'],
+  ['if-up', { ...INET, IFACE: 'e\n2026-01-01T00:00:00Z up: forged' }, 'if-up ?'],
+] as const)('%s: a name that would write lines of its own into the log is not in it', (event, env, title) => {
+  standIn('sleep 30');
+  run(event, { env });
+  expect(log()).toEqual([expect.stringMatching(new RegExp(`Z ${title.replace('?', '\\?')}: ended, as it `))]);
+});
+
 it('start-host: an executable that hangs is asked once more, to say why the start was refused', () => {
   standIn(`if [ "$2" = start-refused ]; then echo "$LXC_NAME: $3" >${directory}/refused; exit; fi; sleep 30`);
   runInPipe('start-host', 'test');

@@ -4,6 +4,7 @@
  */
 import { CONTAINER_KEYS, type ContainerKey, type ContainerKeySpec } from '../../model/container-keys.ts';
 import type { CamelCase } from '../../model/spelling.ts';
+import type { Worth } from '../../system/event.ts';
 
 export interface OptionSpec {
   /** What its value is called in help: `<file>`; `[yes]` if it may be left out, and is given as `--option=yes`. A switch has none. */
@@ -28,6 +29,8 @@ export interface CommandSpec {
   /** `<required>`, `[optional]` or `[several...]`, each with its help. */
   arguments?: readonly (readonly [name: string, help: string])[];
   options?: Readonly<Record<string, OptionSpec>>;
+  /** Whether it leaves a line in the log; default: where it had something to remark. With --dry-run it is as if it had none. */
+  worth?: Worth | 'never';
 }
 
 type Given<Option> =
@@ -84,6 +87,7 @@ export const GLOBAL_OPTIONS = {
     path: true,
     help: 'read this configuration instead of /etc/nethooks/nethooks.{ini,json,yaml}',
   },
+  verbose: { help: 'say on standard error which programs are started, how long each took, and its exit status' },
 } as const satisfies Record<string, OptionSpec>;
 
 /** What commands of two words have in common. */
@@ -96,6 +100,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const COMMANDS = {
   up: {
     help: 'bring every network up, or back to what the configuration says',
+    worth: 'changes',
     options: {
       'dry-run': dryRun,
       json: steps,
@@ -104,6 +109,7 @@ export const COMMANDS = {
   },
   down: {
     help: 'take down every network, or those named',
+    worth: 'changes',
     arguments: [['[network...]', '']],
     options: {
       'dry-run': dryRun,
@@ -113,11 +119,20 @@ export const COMMANDS = {
   },
   plan: { help: 'show what `up` would change; exit status 3 if anything would', options: { json: steps } },
   status: {
-    help: 'show networks, uplinks, containers, leases, and what is missing; exit status 3 if anything is',
-    options: { json },
+    help: 'show networks, uplinks, containers, ports, links, leases, and what is missing; exit status 3 if anything is',
+    options: {
+      json,
+      graph: { help: 'draw uplinks, networks, containers, ports and links as a tree' },
+      format: {
+        value: '<format>',
+        choices: ['text', 'json', 'graph', 'mermaid', 'prometheus'],
+        help: 'another form: mermaid for documents, prometheus for a collector of metrics',
+      },
+    },
   },
   doctor: {
     help: 'look for whatever may keep containers from their network; exit status 3 if anything does',
+    worth: 'changes',
     options: {
       json,
       fix: { help: 'mend what can be mended without a risk for anything else' },
@@ -145,6 +160,7 @@ export const COMMANDS = {
   },
   gc: {
     help: 'take back what is left of containers that were killed, or removed by hand',
+    worth: 'changes',
     options: {
       'host-local': { help: "also addresses that CNI's host-local left behind, on networks that are not ours" },
       'dry-run': { help: 'show what would be taken back, change nothing' },
@@ -155,10 +171,12 @@ export const COMMANDS = {
   'config show': { help: 'print the configuration with every default filled in', options: { json } },
   'config init': {
     help: 'write /etc/nethooks/nethooks.ini with a free subnet, if there is no configuration',
+    worth: 'changes',
     options: { print: { help: 'print it instead' } },
   },
   configure: {
     help: "set a container's options and its network, at once where it runs; or put every container on a network",
+    worth: 'changes',
     arguments: [['[container]', '']],
     options: {
       all: { help: 'every container of this host' },
@@ -182,6 +200,7 @@ export const COMMANDS = {
   },
   attach: {
     help: 'connect a container, a process or a network namespace',
+    worth: 'changes',
     arguments: [['<target>', 'pid:N, netns:PATH, lxc:NAME, docker:NAME, podman:NAME, rkt:UUID, or a name alone']],
     options: {
       network: { value: '<network>', help: 'a network of nethooks.ini; default: the first' },
@@ -221,11 +240,13 @@ export const COMMANDS = {
   },
   detach: {
     help: 'take back what attach made',
+    worth: 'changes',
     arguments: [['<target>', 'as for attach']],
     options: { ifname: { value: '<name>', help: 'only this interface' } },
   },
   setup: {
     help: 'install this executable, its hooks, units and manual pages, and bring the networks up',
+    worth: 'changes',
     options: {
       from: {
         value: '<directory>',
@@ -243,11 +264,28 @@ export const COMMANDS = {
   },
   teardown: {
     help: 'take back what setup and up made; an edited configuration is kept',
+    worth: 'never', // the log goes as well
     options: {
       purge: { help: 'remove the configuration all the same' },
       'dry-run': { help: 'show what would be done, do nothing' },
       json: steps,
     },
+  },
+  logs: {
+    help: 'show what hooks, CNI calls and commands have done, or all that is known of one of them',
+    arguments: [['[id]', 'of the one']],
+    options: {
+      follow: { help: 'go on as more is logged', spellings: ['-f'] },
+      container: { value: '<name>', help: 'only what is about this container' },
+      failed: { help: 'only what failed' },
+      json: { help: 'print them as they are in the log, a line of JSON each' },
+    },
+  },
+  replay: {
+    help: 'do once more what a hook or a command did, with what it was called with then',
+    arguments: [['<id>', 'as `logs` shows it']],
+    options: { 'dry-run': dryRun },
+    worth: 'changes',
   },
   addresses: {
     help: 'show who holds which address, in every address store of this host',
@@ -256,6 +294,7 @@ export const COMMANDS = {
   },
   'net.d write': {
     help: 'write our networks there',
+    worth: 'changes',
     options: {
       ...netD,
       master: { value: '<interface>', help: 'what macvlan is on; default: the interface of the default route' },

@@ -7,6 +7,7 @@ import { NethooksError } from '../../errors.ts';
 import { existingConfig, type FirstConfig, firstConfig } from '../../host/first-config.ts';
 import type { Config, ContainerDefaults, HostConfig, NameDefaults, NetworkConfig } from '../../model/config.ts';
 import { CONFIG_FILE, containerFile } from '../../model/paths.ts';
+import { changed } from '../../system/event.ts';
 import { execUntil } from '../../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../../system/files.ts';
 import { bridgesNamed } from '../lxc/give-back.ts';
@@ -56,6 +57,7 @@ export async function init({ print }: OptionsOf<'config init'>): Promise<number>
   if (print) console.log(first.text.trimEnd());
   else {
     writeAtomically(CONFIG_FILE, first.text);
+    changed({ what: `write ${CONFIG_FILE}` });
     console.log(written(first));
   }
   return EXIT.ok;

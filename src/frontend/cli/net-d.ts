@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { knownConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
+import { changed } from '../../system/event.ts';
 import { readText, writeAtomically } from '../../system/files.ts';
 import { readRoutes } from '../../system/routes.ts';
 import {
@@ -42,6 +43,7 @@ export async function write(options: OptionsOf<'net.d write'>): Promise<number> 
       if (!options.dryRun) {
         requireRoot('net.d write');
         writeAtomically(path, text);
+        changed({ what: `write ${path}` });
       }
       console.log(`${options.dryRun ? 'would write' : 'wrote'} ${path}`);
     }

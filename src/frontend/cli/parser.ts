@@ -19,11 +19,21 @@ export type Actions = {
 
 type Action = (args: unknown[], options: unknown) => Promise<number>;
 
+/** A command with what it was given, parsed. */
+export interface Called {
+  name: string;
+  spec: CommandSpec;
+  args: unknown[];
+  options: { verbose?: boolean; dryRun?: boolean };
+  /** Does it; resolves to the exit status. */
+  act: () => Promise<number>;
+}
+
 /**
  * @param directory what paths in the arguments are relative to
- * @param done is called with the exit status of the command that has run
+ * @param run is called with the command that was found
  */
-export function parserFor(actions: Actions, directory: string, done: (code: number) => void): Command {
+export function parserFor(actions: Actions, directory: string, run: (called: Called) => Promise<void>): Command {
   // Before the commands, which inherit how errors are reported.
   const program = new Command('nethooks')
     .description('Containers on this host get a working network by themselves, from the hooks that already fire.')
@@ -45,7 +55,11 @@ export function parserFor(actions: Actions, directory: string, done: (code: numb
     addOptions(command, spec.options ?? {}, directory);
     // The table's types say what commander makes of its rows: here they meet.
     const action = actions[name as CommandName] as unknown as Action;
-    command.action(async () => done(await action(command.processedArgs, command.optsWithGlobals())));
+    command.action(async () => {
+      const { processedArgs: args } = command;
+      const options = command.optsWithGlobals<Called['options']>();
+      await run({ name, spec, args, options, act: () => action(args, options) });
+    });
   }
   return program;
 }

@@ -1,5 +1,7 @@
 /** The command line: what each command runs. Commands that bring libraries with them are loaded when they are called. */
 import { CommanderError } from 'commander';
+import { beVerbose } from '../../system/exec.ts';
+import { recorded } from '../recorded.ts';
 import { addresses } from './addresses.ts';
 import { down } from './down.ts';
 import { EXIT } from './exit.ts';
@@ -31,6 +33,8 @@ const ACTIONS: Actions = {
   setup: async (_, options) => (await import('./setup.ts')).setup(options),
   teardown: async (_, options) => (await import('./teardown.ts')).teardown(options),
   addresses: ([networks], options) => addresses(networks, options),
+  logs: async ([id], options) => (await import('./logs.ts')).logs(id, options),
+  replay: async ([id], options) => (await import('./replay.ts')).replay(id, options),
   'net.d write': (_, options) => writeNetD(options),
   'net.d list': (_, options) => listNetD(options),
   'net.d check': (_, options) => checkNetD(options),
@@ -39,8 +43,12 @@ const ACTIONS: Actions = {
 /** @param directory what paths in the arguments are relative to */
 export async function runCommand(words: string[], directory: string): Promise<number> {
   let code: number = EXIT.ok;
-  const program = parserFor(ACTIONS, directory, (status) => {
-    code = status;
+  const program = parserFor(ACTIONS, directory, async ({ name, spec, args, options, act }) => {
+    if (options.verbose) beVerbose();
+    const [first] = args;
+    const about = typeof first === 'string' ? first : Array.isArray(first) ? first.join(' ') : '';
+    const worth = options.dryRun ? 'remarks' : (spec.worth ?? 'remarks');
+    code = worth === 'never' ? await act() : await recorded({ name, about, words, directory, worth }, act);
   });
   try {
     await program.parseAsync(withSwitchValues(words), { from: 'user' });

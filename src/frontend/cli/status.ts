@@ -1,9 +1,10 @@
 /** `nethooks status`. */
 
 import { knownConfig } from '../../config/cache.ts';
+import { NethooksError } from '../../errors.ts';
 import { planChange } from '../../host/change.ts';
 import { containerFindings } from '../../host/container-findings.ts';
-import type { NetworkStatus, Status } from '../../host/status.ts';
+import type { ContainerStatus, NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
 import { execUntil } from '../../system/exec.ts';
@@ -11,10 +12,13 @@ import { printable } from '../../system/log.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
+import { portLine } from './port.ts';
 import { changeTo, configuration, requireRoot } from './up.ts';
 
 /** Prints what is there; exit status 3 when something is missing, or a mistake keeps it from being in force. */
-export async function status({ config: file, json }: OptionsOf<'status'>): Promise<number> {
+export async function status({ config: file, json, graph, format }: OptionsOf<'status'>): Promise<number> {
+  const forms = [...(json ? ['json' as const] : []), ...(graph ? ['graph' as const] : []), ...(format ? [format] : [])];
+  if (new Set(forms).size > 1) throw new NethooksError('--json, --graph, --format: allowed: one of them', EXIT.usage);
   requireRoot('status');
   const { config, mistake } =
     file === undefined ? await knownConfig() : { config: await configuration(file), mistake: null };
@@ -22,9 +26,23 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
   current.findings.push(...(await containerFindings(exec)));
-  if (json) console.log(JSON.stringify(current, null, 2));
-  else print(current);
+  await show(current, forms[0] ?? 'text');
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
+}
+
+async function show(current: Status, form: NonNullable<OptionsOf<'status'>['format']>): Promise<void> {
+  switch (form) {
+    case 'text':
+      return print(current);
+    case 'json':
+      return console.log(JSON.stringify(current, null, 2));
+    case 'prometheus':
+      return console.log((await import('./status-metrics.ts')).metrics(current));
+    case 'graph':
+      return console.log((await import('./status-graph.ts')).tree(current));
+    case 'mermaid':
+      return console.log((await import('./status-graph.ts')).mermaid(current));
+  }
 }
 
 const isDrift = ({ severity }: Finding): boolean => severity !== 'warning';
@@ -57,20 +75,29 @@ function printNetwork(network: NetworkStatus): void {
   if (antispoof !== 'not needed') row('antispoof', antispoof);
   row('checksum', checksum);
   row('dnsmasq', dnsmasq !== null ? `running (pid ${dnsmasq})` : served ? 'not running' : 'not needed');
+  row('icc', network.icc ? 'on: containers reach each other' : 'off: containers reach each other by links only');
+  if (network.routed) row('routed', 'who has a route to it reaches its containers');
+  if (network.internal) row('internal', 'no way out of this host');
   row(
     'addresses',
     `${reserved.held} of ${reserved.of} held, ${network.leases.length} DHCP lease${network.leases.length === 1 ? '' : 's'}`,
   );
-  for (const { name: container, address: own, dnsName, running, pid } of network.containers)
-    row(
-      'container',
-      `${own.padEnd(15)} ${container}${dnsName ? ` = ${dnsName}` : ''}  ${pid !== null ? `pid ${pid}` : running ? 'running' : 'not running'}`,
-    );
+  for (const container of network.containers) {
+    row('container', containerLine(container));
+    for (const port of container.ports) row('', `${' '.repeat(15)} port ${portLine(port)}`);
+    for (const { container: child, alias } of container.links)
+      row('', `${' '.repeat(15)} link to ${child} as ${alias}`);
+    if (container.source !== null) row('', `${' '.repeat(15)} source ${container.source}`);
+    for (const name of container.sharedBy) row('', `${' '.repeat(15)} network shared by ${printable(name)}`);
+  }
   for (const { address: own, mac, hostname, expires } of network.leases)
     row(
       'lease',
       `${own.padEnd(15)} ${mac} ${printable(hostname)} ${expires === null ? 'for ever' : `until ${new Date(expires).toISOString()}`}`,
     );
 }
+
+const containerLine = ({ name, address, dnsName, running, pid }: ContainerStatus): string =>
+  `${address.padEnd(15)} ${printable(name)}${dnsName ? ` = ${dnsName}` : ''}  ${pid !== null ? `pid ${pid}` : running ? 'running' : 'not running'}`;
 
 const row = (title: string, text: string): void => console.log(`  ${title.padEnd(11)} ${text}`);

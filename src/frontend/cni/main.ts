@@ -1,8 +1,8 @@
 /** One call of a CNI runtime: read what it asks, do it, answer on standard output. */
 import { readSync, writeSync } from 'node:fs';
 import { NethooksError } from '../../errors.ts';
+import { beginEvent, endEvent, note } from '../../system/event.ts';
 import { execUntil } from '../../system/exec.ts';
-import { logHook } from '../../system/log.ts';
 import type { CniContext } from './add.ts';
 import { kindIfClear, parseConf } from './conf.ts';
 import { CniError, CODE, renderError } from './error.ts';
@@ -26,7 +26,7 @@ export async function runCni(words: readonly string[]): Promise<number> {
     return 0;
   }
   let text = '';
-  let title = 'cni';
+  let title = '';
   try {
     const command = parseCommand(process.env);
     text = readInput();
@@ -35,18 +35,36 @@ export async function runCni(words: readonly string[]): Promise<number> {
       return 0;
     }
     const request = parseRequest(command, process.env, text);
-    title = `cni ${command} ${request.name} ${request.containerId} ${request.ifname}`.trim();
+    title = [request.name, request.containerId, request.ifname].join(' ').trim();
+    const input = { words: [], env: inputOf(process.env) };
+    beginEvent(`cni ${command}`, title, input, command === 'ADD' || command === 'DEL' ? 'always' : 'changes');
     if (process.getuid?.() !== 0) throw new CniError(CODE.failed, 'needs root');
-    const context = { exec: execUntil(performance.now() + LIMIT_MS), log: (line: string) => logHook(title, line) };
+    const context = { exec: execUntil(performance.now() + LIMIT_MS), log: note };
     const result = await perform(context, request);
+    endEvent(null);
     if (result) print(renderResult(result, request.version));
     return 0;
   } catch (error) {
-    if (!(error instanceof CniError) || error.code >= CODE.failed) logHook(title, wordsOf(error));
+    const message = wordsOf(error);
+    endEvent(message);
+    // What the runtime got wrong it hears itself.
+    if (!(error instanceof CniError) || error.code >= CODE.failed)
+      (await import('../../system/syslog.ts')).tellSystem(`cni ${title}: ${message.split('\n')[0]}`);
     print(renderError(error, guessVersion(text)));
     return 1;
   }
 }
+
+/** Without CNI_ARGS, which may say anything. */
+const inputOf = ({
+  CNI_CONTAINERID = '',
+  CNI_NETNS = '',
+  CNI_IFNAME = '',
+}: NodeJS.ProcessEnv): Record<string, string> => ({
+  CNI_CONTAINERID,
+  CNI_NETNS,
+  CNI_IFNAME,
+});
 
 /** Each command loads what it needs alone. */
 async function perform(context: CniContext, request: Request): Promise<Result | null> {

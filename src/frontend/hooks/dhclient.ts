@@ -8,6 +8,7 @@ import { parseIp } from '../../model/address.ts';
 import { RUN, UPSTREAMS } from '../../model/paths.ts';
 import { upstreamsFile } from '../../plan/host/dnsmasq.ts';
 import { readHostRecord } from '../../store/host-record.ts';
+import { changed } from '../../system/event.ts';
 import { ensureText, removeFile } from '../../system/files.ts';
 import { resolverFact } from '../../system/resolver.ts';
 import type { HookContext } from './context.ts';
@@ -21,8 +22,10 @@ export async function run({ env }: HookContext): Promise<void> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(name)) return;
   const lease = join(RUN, 'upstreams.d', name);
   const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => parseIp(word) !== null);
-  if (BOUND.includes(reason) && servers.length > 0) ensureText(lease, `${servers.join(' ')}\n`);
-  else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
+  if (BOUND.includes(reason) && servers.length > 0) {
+    if (ensureText(lease, `${servers.join(' ')}\n`)) changed({ what: `${name}: asks ${servers.join(' ')}` });
+  } else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;
+  else changed({ what: `${name}: its servers are asked no more` });
   const { networks, host } = readHostRecord();
   if (networks.length === 0) return;
   const resolver = resolverFact([]);

@@ -1,15 +1,10 @@
 /** A container's start was refused: says why where its user looks. Loaded only then; nothing here can fail or wait for long. */
-import { existsSync } from 'node:fs';
 import { isSafeName } from '../../model/names.ts';
 import { noteRefusal } from '../../store/refusals.ts';
-import { execWithin } from '../../system/exec.ts';
 import { printable } from '../../system/log.ts';
 import { writeToStarters } from '../../system/starter.ts';
+import { tellSystem } from '../../system/syslog.ts';
 import type { HookContext } from './context.ts';
-
-/** ms that logger(1) may take. */
-const LIMIT_MS = 1000;
-const JOURNAL = '/run/systemd/journal/socket';
 
 /** `nethooks hook start-refused WHY` */
 export async function run({ words: [why = ''], env }: HookContext): Promise<void> {
@@ -27,20 +22,8 @@ export function tellRefused(env: NodeJS.ProcessEnv, brief: string, reason: strin
   writeToStarters(name, line);
   const lines = reason.split('\n').map(printable).join('\n');
   bestEffort(() => noteRefusal(name, { at: new Date().toISOString(), reason: lines, configFile: configFile || null }));
-  bestEffort(() => logToJournal(name, line));
-}
-
-/** So that `systemctl status lxc@NAME` and `journalctl -u lxc@NAME` show it (systemd.journal-fields(7), logger(1)). */
-function logToJournal(container: string, line: string): void {
-  if (!existsSync(JOURNAL)) return;
-  const entry = {
-    MESSAGE: line,
-    PRIORITY: '3',
-    SYSLOG_IDENTIFIER: 'nethooks',
-    OBJECT_SYSTEMD_UNIT: `lxc@${container}.service`,
-  };
-  const input = Object.entries(entry).map(([field, value]) => `${field}=${value}\n`);
-  execWithin(LIMIT_MS)('logger', ['--journald'], { input: input.join('') });
+  // So that `systemctl status lxc@NAME` and `journalctl -u lxc@NAME` show it (systemd.journal-fields(7)).
+  tellSystem(line.replace(/^nethooks: /, ''), `lxc@${name}.service`);
 }
 
 function bestEffort(action: () => unknown): void {
