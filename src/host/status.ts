@@ -4,7 +4,7 @@ import { sizeOf } from '../model/address.ts';
 import type { Config, NetworkConfig } from '../model/config.ts';
 import type { HostFacts } from '../model/facts.ts';
 import { type Finding, inOneLine } from '../model/finding.ts';
-import { describe, type Plan, type Step } from '../model/step.ts';
+import { headline, type Plan } from '../model/step.ts';
 import { BRIDGE_CHAINS } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
@@ -124,9 +124,6 @@ const leftover = ({ name, state }: AttachmentStatus): Finding[] =>
         },
       ]
     : [];
-
-/** What a step is about, in one line. */
-const headline = (step: Step): string => (describe(step)[0] ?? '').replace(/:$/, '');
 
 function networkStatus(
   network: NetworkConfig,

@@ -126,6 +126,11 @@ export const COMMANDS = {
       },
     },
   },
+  pause: {
+    help: 'bring nothing back by itself, for whoever works on the host by hand; ends with a reboot',
+    options: { for: { value: '<time>', help: 'and after this time, such as 30m or 1h' } },
+  },
+  resume: { help: 'end that' },
   ps: {
     help: 'list containers and other attachments: state, addresses, ports, links',
     options: { json },

@@ -3,6 +3,7 @@
 import { knownConfig } from '../../config/cache.ts';
 import { planChange } from '../../host/change.ts';
 import { containerFindings } from '../../host/container-findings.ts';
+import { healingFindings } from '../../host/heal.ts';
 import type { NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
@@ -21,11 +22,17 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...(await containerFindings(exec)));
+  current.findings.push(...healingFindings(), ...(await containerFindings(exec)));
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
 }
+
+/** What commands do that do not bring anything back. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  'nethooks gc': 'takes back what is left',
+  'nethooks resume': 'ends the pause',
+};
 
 const isDrift = ({ severity }: Finding): boolean => severity !== 'warning';
 
@@ -39,7 +46,7 @@ function print({ networks, forwarding, resolver, upstreams, findings }: Status):
     if (isDrift(one)) row(one.severity, showFinding(one));
     else warn(showFinding(one));
   for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? [])))
-    row('', `\`${remedy}\` ${remedy === 'nethooks gc' ? 'takes back what is left' : 'brings it back'}`);
+    row('', `\`${remedy}\` ${REMEDIES[remedy] ?? 'brings it back'}`);
 }
 
 /** One line about a network. */
