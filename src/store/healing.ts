@@ -18,7 +18,7 @@ export const isPaused = (): boolean => pausedUntil() !== null;
 
 /** @param seconds null: until somebody resumes */
 export const pause = (seconds: number | null): void =>
-  writeAtomically(PAUSE, seconds === null ? '' : `${Math.ceil(uptime() + seconds)}\n`);
+  writeAtomically(PAUSE, seconds === null ? '' : `${(uptime() + seconds).toFixed(2)}\n`);
 
 /** Whether it was paused. */
 export function resume(): boolean {
