@@ -294,7 +294,7 @@ describeLab('a container starts on a network that has lost something', () => {
     await sh(host, taken);
     await script(host, 'create web; begin web; hook start-host web --publish 8080:80');
     expect(await sh(host, 'nethooks plan || true')).toBe('nothing would change\n');
-    expect(await sh(host, 'nslookup web.lxc 10.0.0.1')).toContain('10.0.0.2');
+    expect(await sh(host, 'busybox nslookup web.lxc 10.0.0.1')).toContain('10.0.0.2');
     await script(host, 'hook post-stop web; end web');
   });
 
