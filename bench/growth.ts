@@ -101,6 +101,35 @@ export function growth(): Row[] {
 const cost = ({ argv, options }: Call): number => cpuOf(() => must(argv, options));
 const others = (count: number): string => `${count.toLocaleString('en')} other${count === 1 ? '' : 's'}`;
 
+/** What a look of the timer may cost, in ms of CPU. */
+const CHECK_LIMIT = 100;
+
+/** Looks of nethooks-check.timer at a host where nothing is missing. */
+export function check(): Row[] {
+  const runs = 7;
+  return [1, 100, 1000].map((count) => {
+    growOurs(count);
+    addPorts(count);
+    const argv = ['/usr/lib/nethooks/nethooks', 'hook', 'check', 'timer'];
+    const look = () => cpuOf(() => must(argv, { env: { BUN_JSC_useJIT: '0' } }));
+    look();
+    const ours = median(Array.from({ length: runs }, look));
+    const what = `look of the timer, ${count.toLocaleString('en')} container${count === 1 ? '' : 's'}`;
+    return { what, peer: 'limit', ours, theirs: CHECK_LIMIT, target: 1, runs, unit: 'ms CPU' };
+  });
+}
+
+/** Those that {@link growOurs} makes have none. */
+let ports = 0;
+function addPorts(count: number): void {
+  namespace('ports');
+  const lines: string[] = [];
+  for (; ports < count; ports++)
+    lines.push(`link add p${ports} type veth peer name e${ports} netns ports`, `link set p${ports} master br0 up`);
+  writeFileSync('/tmp/ports', `${lines.join('\n')}\n`);
+  must(['ip', '-batch', '/tmp/ports']);
+}
+
 /** A change of one running container beside many. */
 export function configure(): Row[] {
   veth('bench');

@@ -1,7 +1,7 @@
 /** Runs on the throwaway host (see run.ts): times ours and the peers' commands in turn, and prints the rows as JSON. */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { burst } from './burst.ts';
-import { configure, down, growth } from './growth.ts';
+import { check, configure, down, growth } from './growth.ts';
 import type { Group, Row } from './run.ts';
 import {
   cniCall,
@@ -226,5 +226,5 @@ function times(): Row[] {
   return rows;
 }
 
-const GROUPS: Record<Group, () => Row[]> = { times, growth, configure, down, burst };
+const GROUPS: Record<Group, () => Row[]> = { times, growth, check, configure, down, burst };
 console.log(JSON.stringify(GROUPS[process.argv[2] as Group]()));

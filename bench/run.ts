@@ -9,7 +9,7 @@ import { startThrowawayHost } from '../src/demo/throwaway.ts';
 const checkout = fileURLToPath(new URL('..', import.meta.url));
 
 /** What can be measured, each on a host of its own: `npm run bench -- growth burst`. */
-export const GROUPS = ['times', 'growth', 'configure', 'down', 'burst'] as const;
+export const GROUPS = ['times', 'growth', 'check', 'configure', 'down', 'burst'] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** One line of the table: medians of `runs` runs, ours and the peer's taken in turn. */

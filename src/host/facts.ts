@@ -64,7 +64,7 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
 }
 
 /** Files whose texts a plan needs. */
-const PLANNED_FILES = [
+export const PLANNED_FILES = [
   UPSTREAMS,
   SYSCTL_FILE,
   LXC_DEFAULT_CONF,
@@ -267,7 +267,7 @@ async function readIptables(exec: Exec): Promise<HostFacts['iptables']> {
 }
 
 /** What a program prints, which runs beside others. */
-async function printed(exec: Exec, command: string, args: string[]): Promise<string> {
+export async function printed(exec: Exec, command: string, args: string[]): Promise<string> {
   const result = await exec.start(command, args);
   if (result.code !== 0) throw new NethooksError(failure(command, args, result));
   return result.stdout;

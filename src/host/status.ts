@@ -7,7 +7,7 @@ import type { LinkOption } from '../model/container-options.ts';
 import type { HostFacts } from '../model/facts.ts';
 import { type Finding, inOneLine } from '../model/finding.ts';
 import type { Published } from '../model/policy.ts';
-import { headlines, type Plan, type Step } from '../model/step.ts';
+import { headline, type Plan } from '../model/step.ts';
 import { BRIDGE_CHAINS } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { activeUplinks, wantedTable } from '../plan/host/firewall.ts';
@@ -151,9 +151,6 @@ const leftover = ({ name, state }: AttachmentStatus): Finding[] =>
         },
       ]
     : [];
-
-/** What a step is about, in one line. */
-const headline = (step: Step): string => headlines(step)[0] ?? '';
 
 function networkStatus(
   network: NetworkConfig,

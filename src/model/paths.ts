@@ -62,6 +62,11 @@ export const refusalFile = (container: string): string => `${RUN}/refused/${cont
 export const overridesFile = (container: string): string => `${RUN}/overrides/${container}`;
 /** What a container keeps from one start to the next. */
 export const keptRecord = (container: string): string => `${STATE}/containers/${container}.json`;
+/** What `nethooks pause` leaves, and what the checks know about repairs that did not hold (model/healing.ts). */
+export const PAUSE = `${RUN}/paused`;
+export const HEALING = `${RUN}/healing.json`;
+/** By what a check beside many containers knows that nothing has changed (src/host/unchanged.ts). */
+export const LOOKED = `${RUN}/looked`;
 export const HOST_RECORD = `${RUN}/record.json`;
 export const HOOK_LOG = `${LOG_DIR}/hooks.log`;
 /** What the admin, or `nethooks configure`, says about a container. */

@@ -213,6 +213,9 @@ export interface Plan {
 /** What is to be said about a plan, the worst first. */
 export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults, ...warnings];
 
+/** What a step is about, in one line. */
+export const headline = (step: Step): string => headlines(step)[0] ?? '';
+
 /** One line about a step, for people. */
 export function describe(step: Step): string[] {
   switch (step.kind) {

@@ -52,10 +52,11 @@ done`);
   describe('ufw', () => {
     beforeAll(() => apt('ufw'), 130_000);
 
-    it('enabled later: the next up puts rules where it refuses, and its own stand in front of them', async () => {
-      await sh('ufw --force enable');
+    it('enabled later: rules come where it refuses, and its own stand in front of them', async () => {
+      await sh('nethooks pause; ufw --force enable');
       expect(await leases()).toBe(false);
-      await sh('nethooks up');
+      // Its lock tells us of the next command.
+      await sh('nethooks resume; ufw status');
       await works();
       expect(await sh('nethooks plan')).toBe('nothing would change\n');
       const rules = await sh('iptables -S FORWARD');
@@ -77,6 +78,20 @@ done`);
 ufw route allow in on br0; ufw route allow in on eth0 out on br0 to 10.0.0.0/24; nethooks up`);
       expect((await ours()).filter((rule) => / br0 .*-j ACCEPT/.test(rule))).toEqual([]);
       await works();
+    });
+
+    it('whatever it is told, nobody has to call us', async () => {
+      // In the way of ours, without a unit of theirs.
+      for (const command of [
+        'ufw reload',
+        'systemctl restart ufw',
+        'ufw route delete allow in on br0',
+        'ufw default deny routed',
+      ]) {
+        await sh(`iptables -t mangle -F POSTROUTING; ${command}`);
+        await eventually(async () => expect(await ours()).toEqual(expect.arrayContaining(CHECKSUMS)), 10_000);
+        await works();
+      }
     });
 
     it('disabled: none of our rules is left in it', async () => {
@@ -130,10 +145,30 @@ ufw route allow in on br0; ufw route allow in on eth0 out on br0 to 10.0.0.0/24;
       expect(await sh('nethooks plan')).toBe('nothing would change\n');
     });
 
+    it.each(['restart', 'reload', 'stop', 'start'])(
+      'systemctl %s firewalld takes nothing for long',
+      async (verb) => {
+        await sh(`iptables -t mangle -F POSTROUTING; systemctl ${verb} firewalld`);
+        // A stop is found by the timer.
+        await eventually(async () => expect(await ours()).toEqual(CHECKSUMS), verb === 'stop' ? 70_000 : 10_000);
+        await works();
+      },
+      90_000,
+    );
+
+    it('nor does the restart of a unit called docker', async () => {
+      await sh(`printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/usr/sbin/nft delete table inet nethooks\\n' >/etc/systemd/system/docker.service
+systemctl daemon-reload; systemctl start docker`);
+      await works();
+      await sh('systemctl restart docker');
+      await works();
+      await sh('systemctl stop docker; rm /etc/systemd/system/docker.service; systemctl daemon-reload');
+    });
+
     it('an interface that was taken out of the zone comes back', async () => {
-      await sh('firewall-cmd --zone=nethooks --remove-interface=br0');
+      await sh('nethooks pause; firewall-cmd --zone=nethooks --remove-interface=br0');
       expect(await leases()).toBe(false);
-      await sh('nethooks up');
+      await sh('nethooks resume; nethooks up');
       await works();
     });
 

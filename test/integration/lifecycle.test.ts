@@ -280,3 +280,30 @@ describeLab('a broken file', () => {
     });
   });
 });
+
+describeLab('a container starts on a network that has lost something', () => {
+  beforeAll(start);
+
+  it.each([
+    ['its dnsmasq', 'kill -9 "$(cat /run/nethooks/dnsmasq/br0/dnsmasq.pid)"; sleep 0.1'],
+    ["the bridge's address, and all rules", 'ip address flush dev br0; nft flush ruleset'],
+    ['its bridge, made again by somebody else', 'ip link delete br0; ip link add br0 type bridge; ip link set br0 up'],
+  ])('%s: it comes back', async (_, taken) => {
+    await sh(host, taken);
+    await script(host, 'create web; begin web; hook start-host web --publish 8080:80');
+    expect(await sh(host, 'nethooks plan || true')).toBe('nothing would change\n');
+    expect(await sh(host, 'busybox nslookup web.lxc 10.0.0.1')).toContain('10.0.0.2');
+    await script(host, 'hook post-stop web; end web');
+  });
+
+  it('not while it is paused, nor where the networks are down', async () => {
+    await sh(host, 'nethooks pause; kill -9 "$(cat /run/nethooks/dnsmasq/br0/dnsmasq.pid)"; sleep 0.1');
+    await script(host, 'begin web; hook start-host web; hook post-stop web; end web');
+    expect((await host.run(['nethooks', 'plan'])).code).toBe(3);
+    await sh(host, 'nethooks resume; nethooks down');
+    await sh(host, 'ip link set br0 up'); // the last row's, and not ours to delete
+    await expect(script(host, 'begin web; hook start-host web')).rejects.toThrow('`nethooks up` brings them back');
+    expect(await sh(host, 'ls /run/nethooks/record.json 2>&1 || true')).toContain('No such file');
+    await script(host, 'end web');
+  });
+});

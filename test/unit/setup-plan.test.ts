@@ -48,10 +48,11 @@ describe('the list of files', () => {
       ...all('hooks'),
       ...all('hooks/lxc'),
       ...all('docs').filter((path) => /\.\d$/.test(path)),
-      ...all('templates').filter((path) => path.endsWith('.service')),
+      ...all('templates').filter((path) => /\.(service|timer|path)$/.test(path)),
     ];
     expect([...new Set(sources)].filter((source) => !source.startsWith('dist/')).sort()).toEqual(wanted.sort());
-    expect(sources.map((source) => source.replace(/^templates\//, ''))).toEqual(expect.arrayContaining(INSTALL_UNITS));
+    const units = INSTALL_UNITS.map((unit) => `templates/${unit.replace(/@.*\./, '@.')}`);
+    expect(sources).toEqual(expect.arrayContaining(units));
   });
 
   it('puts nothing in two places or twice in one, and configuration of other programs into /etc', () => {

@@ -131,6 +131,7 @@ export const COMMANDS = {
     },
   },
   doctor: {
+    worth: 'changes',
     help: 'look for whatever may keep containers from their network; exit status 3 if anything does',
     worth: 'changes',
     options: {
@@ -141,6 +142,12 @@ export const COMMANDS = {
       },
     },
   },
+  pause: {
+    worth: 'changes',
+    help: 'bring nothing back by itself, for whoever works on the host by hand; ends with a reboot',
+    options: { for: { value: '<time>', help: 'and after this time, such as 30m or 1h' } },
+  },
+  resume: { worth: 'changes', help: 'end that' },
   ps: {
     help: 'list containers and other attachments: state, addresses, ports, links',
     options: { json },

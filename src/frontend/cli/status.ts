@@ -4,6 +4,7 @@ import { knownConfig } from '../../config/cache.ts';
 import { NethooksError } from '../../errors.ts';
 import { planChange } from '../../host/change.ts';
 import { containerFindings } from '../../host/container-findings.ts';
+import { healingFindings } from '../../host/heal.ts';
 import type { ContainerStatus, NetworkStatus, Status } from '../../host/status.ts';
 import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
@@ -25,7 +26,7 @@ export async function status({ config: file, json, graph, format }: OptionsOf<'s
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...(await containerFindings(exec)));
+  current.findings.push(...healingFindings(), ...(await containerFindings(exec)));
   await show(current, forms[0] ?? 'text');
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
 }
@@ -45,6 +46,12 @@ async function show(current: Status, form: NonNullable<OptionsOf<'status'>['form
   }
 }
 
+/** What commands do that do not bring anything back. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  'nethooks gc': 'takes back what is left',
+  'nethooks resume': 'ends the pause',
+};
+
 const isDrift = ({ severity }: Finding): boolean => severity !== 'warning';
 
 function print({ networks, forwarding, resolver, upstreams, findings }: Status): void {
@@ -57,7 +64,7 @@ function print({ networks, forwarding, resolver, upstreams, findings }: Status):
     if (isDrift(one)) row(one.severity, showFinding(one));
     else warn(showFinding(one));
   for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? [])))
-    row('', `\`${remedy}\` ${remedy === 'nethooks gc' ? 'takes back what is left' : 'brings it back'}`);
+    row('', `\`${remedy}\` ${REMEDIES[remedy] ?? 'brings it back'}`);
 }
 
 /** One line about a network. */

@@ -7,6 +7,7 @@ import { type Change, changeHost, planChange } from '../../host/change.ts';
 import type { Config } from '../../model/config.ts';
 import { inOneLine } from '../../model/finding.ts';
 import type { HostSpec } from '../../plan/host/host.ts';
+import { forgetHealing } from '../../store/healing.ts';
 import { execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepAfter } from '../sweep.ts';
@@ -29,6 +30,7 @@ export async function up(options: OptionsOf<'up'>): Promise<number> {
   const exec = execUntil(performance.now() + LIMIT_MS);
   const how = { exec, log: warn, wait: true };
   const plan = await changeHost(how, change, WAIT_SECONDS);
+  forgetHealing();
   if (options.config === undefined) keepGood();
   await sweepAfter(how, plan);
   printPlan(plan, options.json ? 'json' : 'done');

@@ -6,6 +6,7 @@ import { knownConfig } from '../../config/cache.ts';
 import { keepGood } from '../../config/last-good.ts';
 import { changeHost } from '../../host/change.ts';
 import { remarks } from '../../model/step.ts';
+import { isPaused } from '../../store/healing.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepAfter } from '../sweep.ts';
 import type { HookContext } from './context.ts';
@@ -15,7 +16,7 @@ const WAIT_SECONDS = 4;
 export async function run({ env, ...how }: HookContext): Promise<void> {
   // Called once per family; IPv4 is ours, and `--all` comes at the end of `ifup -a` with the family "meta".
   if (env.ADDRFAM !== 'inet' && env.ADDRFAM !== 'meta') return;
-  if (env.IFACE === 'lo') return;
+  if (env.IFACE === 'lo' || isPaused()) return;
   const { host, networks } = (await knownConfig()).config;
   const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
   keepGood();

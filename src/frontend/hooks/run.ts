@@ -77,6 +77,8 @@ const HOOKS: Record<string, Hook> = {
   dhclient: { load: () => import('./dhclient.ts'), refuses: false, input: DHCLIENT, worth: 'changes' },
   // What doctor has asked in a container's network namespace.
   probe: { load: () => import('../cli/questions.ts'), refuses: true, input: [], worth: null },
+  // systemd's, of our own units: an event that may have cost us something, or the timer.
+  check: { load: () => import('./check.ts'), refuses: false, input: [], worth: 'changes' },
   lease: { load: () => import('./lease.ts'), refuses: false, input: [], worth: 'changes' },
 };
 

@@ -16,6 +16,7 @@ import { type Applying, IpError } from '../../system/apply.ts';
 import { readText } from '../../system/files.ts';
 import { printable } from '../../system/log.ts';
 import { readInclude } from '../../system/lxc-include.ts';
+import { isDamaged } from '../../system/network-state.ts';
 import { sweepOnce } from '../sweep.ts';
 import { shares } from './adopt.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
@@ -55,6 +56,8 @@ export async function start(how: Applying, starting: Starting): Promise<void> {
   checkLinks(name, options.link, configFile);
   const spec = specOf(config, { name, pid, configFile, words, options, members });
   if (options.aliases.length > 0) noteAliases(name, spec.names);
+  if (members.some(({ network }) => isDamaged(network.name)))
+    await (await import('./heal-at-start.ts')).healAtStart(how);
   const record = await connect(how, spec, { sweep: () => sweepOnce(how) }).catch(explain);
   // Few containers link to others.
   const links = record.policy?.links ?? [];

@@ -33,7 +33,7 @@ const USUAL = '/usr/lib/nethooks';
 export const INSTALL_DIRECTORIES = [LOG_DIR];
 
 /** Units that are enabled. */
-export const INSTALL_UNITS = ['nethooks.service', 'nethooks-rules.service'];
+export const INSTALL_UNITS = ['nethooks.service', 'nethooks-check@event.service'];
 
 /** Where the executable goes, its hooks beside it. */
 export const libraryOf = (prefix: string): string => `${prefix}/lib/nethooks`;
@@ -45,7 +45,15 @@ const PLUGIN_DIRECTORIES = { cni: '/usr/lib/cni', rkt: '/usr/lib/rkt/plugins/net
 const PLUGINS = ['', '-bridge', '-ptp', '-macvlan', '-ipvlan', '-dns'].map((suffix) => `nethooks${suffix}`);
 
 const LXC_HOOKS = ['pre-start', 'start-host', 'post-stop', 'destroy', 'clone'];
-const UNITS = [...INSTALL_UNITS, 'nethooks-dnsmasq@.service'];
+const UNITS = [
+  'nethooks.service',
+  'nethooks-check@.service',
+  // Those that nethooks.service brings along.
+  'nethooks-rules.service',
+  'nethooks-check.timer',
+  'nethooks-check.path',
+  'nethooks-dnsmasq@.service',
+];
 const PAGES = ['nethooks.8', 'nethooks.ini.5'];
 
 /** All files, in the order in which they are put in place: what is run by somebody else comes after what it runs. */
