@@ -1,9 +1,11 @@
 /** A change to the host from beginning to end: lock, look, plan, apply, record. */
 import { takeOver } from '../attachment/upgrade.ts';
 import { NethooksError } from '../errors.ts';
+import type { AttachmentRecord } from '../model/attachment.ts';
 import type { HostFacts } from '../model/facts.ts';
 import type { HostRecord } from '../model/host-record.ts';
 import type { Plan } from '../model/step.ts';
+import { planHealing } from '../plan/attachment/heal.ts';
 import { type HostSpec, planFilesDown, planHost, recordAfter, recordDuring } from '../plan/host/host.ts';
 import { readHostRecord, writeHostRecord } from '../store/host-record.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
@@ -17,6 +19,10 @@ export interface Change {
   spec: (record: HostRecord) => HostSpec;
   /** Also take back what outlives a reboot. */
   files?: boolean;
+  /** Finds out about containers that run and have no record any more. */
+  findLost?: (exec: Exec) => Promise<AttachmentRecord[]>;
+  /** Whether to look closer than hooks do. */
+  thorough?: boolean;
 }
 
 /**
@@ -60,9 +66,29 @@ export interface Planned {
 export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   const record = readHostRecord();
   const spec = change.spec(record);
-  const facts = await gatherFacts(exec, spec.networks, record.networks);
+  const lost = (await change.findLost?.(exec)) ?? [];
+  const looking = { lost, thorough: change.thorough ?? false };
+  const { facts, running } = await gatherFacts(exec, spec.networks, record.networks, looking);
   const plan = planHost(spec, facts, record);
+  if (plan.refusals.length === 0)
+    addHealing(
+      plan,
+      planHealing(
+        running,
+        spec.networks.map(({ name }) => name),
+        facts,
+      ),
+    );
   plan.warnings.push(...outdated(spec.networks));
   if (change.files) plan.steps.push(...planFilesDown(facts));
   return { plan, facts, before: record, after: recordAfter(plan, spec, facts, record) };
+}
+
+/** What runs comes after what it runs on. A dnsmasq that is started reads all files anyway; asked to before it can be, it would end. */
+function addHealing(plan: Plan, healing: Plan): void {
+  const starting = new Set(plan.steps.flatMap((step) => (step.kind === 'dnsmasq' ? step.network : [])));
+  const steps = healing.steps.filter((step) => step.kind !== 'reload-dnsmasq' || !starting.has(step.network));
+  plan.steps.push(...steps);
+  plan.warnings.push(...healing.warnings);
+  plan.faults = [...(plan.faults ?? []), ...(healing.faults ?? [])];
 }

@@ -2,7 +2,16 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
-import type { ConnectionsStep, ContainerFilesStep, FileStep, HairpinStep, IpStep, Step } from '../model/step.ts';
+import type {
+  ConnectionsStep,
+  ContainerFilesStep,
+  FileStep,
+  HairpinStep,
+  InsideStep,
+  IpStep,
+  ReserveStep,
+  Step,
+} from '../model/step.ts';
 import { changeElements } from './elements.ts';
 import { type Exec, type ExecResult, failure, wordsOf } from './exec.ts';
 import { readText, removeFile, writeAtomically } from './files.ts';
@@ -57,6 +66,8 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   elements: ['file', 'ip', 'elements'],
   connections: ['elements'],
   hairpin: ['ip'],
+  inside: ['ip'],
+  reserve: ['file'],
   'container-files': [],
   'reload-dnsmasq': ['file'],
 };
@@ -196,6 +207,9 @@ export function begin(how: Applying, step: Step, outputs: Outputs): Promise<void
       return setHairpin(how, step, outputs);
     case 'container-files':
       return changeContainerFiles(how, step, outputs);
+    case 'inside':
+    case 'reserve':
+      return heal(how, step);
     case 'sysctl':
       writeFileSync(`/proc/sys/${step.key}`, step.value);
       return undefined;
@@ -238,6 +252,13 @@ export type HostStep = Extract<
 async function onHost(how: Applying, step: HostStep): Promise<void> {
   const { carryOutOnHost } = await import('./apply-host.ts');
   await carryOutOnHost(how, step);
+}
+
+/** What no start needs, either. */
+async function heal(how: Applying, step: InsideStep | ReserveStep): Promise<void> {
+  const { mendInside, reserve } = await import('./heal.ts');
+  if (step.kind === 'reserve') reserve(step);
+  else await mendInside(how, step);
 }
 
 /** Loaded while `ip` works. */

@@ -98,6 +98,7 @@ export const COMMANDS = {
     help: 'bring every network up, or back to what the configuration says',
     options: {
       'dry-run': dryRun,
+      check: { help: 'the same, with exit status 3 if anything would: what `nethooks plan` does' },
       json: steps,
       'last-good': { help: 'go on with the last good configuration where the file has a mistake, as at boot' },
     },

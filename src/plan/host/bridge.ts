@@ -28,12 +28,17 @@ export interface BridgeHistory {
   stale: string[];
   /** Bridges that this very plan takes down. */
   going: string[];
+  /** Whether the bridge that an earlier plan found or made is in the record. */
+  known: boolean;
 }
 
 /** What makes the bridge with its address. */
-export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, going }: BridgeHistory): Plan {
+export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, going, known }: BridgeHistory): Plan {
   const { name } = network;
-  const link = facts.links.find((candidate) => candidate.name === name);
+  const found = facts.links.find((candidate) => candidate.name === name);
+  // Of our making by its MAC: somebody has taken the alias away.
+  const isNameless = known && found?.alias === '' && found.kind === 'bridge' && found.mac === macFor(network.address);
+  const link = found && isNameless ? { ...found, alias: ALIAS } : found;
   const own = cidrOf(network);
   const plan: Plan = { steps: [], warnings: [], refusals: refusals(network, facts, link, going) };
   if (plan.refusals.length > 0) return plan;
@@ -53,6 +58,7 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, go
   } else if (link.mtu !== mtu && (link.alias === ALIAS || network.mtu !== 'auto')) {
     act(`link set dev ${name} mtu ${mtu}`, `link set dev ${name} mtu ${link.mtu}`);
   }
+  if (isNameless) commands.push(`link set dev ${name} alias ${ALIAS}`);
   // Before the first port joins. It stays so: whose bridge it is keeps it.
   if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
   // Left by a `down` that was killed.
