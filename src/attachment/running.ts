@@ -9,7 +9,7 @@ import { linkNotes, type RunningFact } from '../plan/attachment/heal.ts';
 import { domainsOf } from '../plan/attachment/names.ts';
 import { addressFile } from '../store/addresses.ts';
 import { portFile } from '../store/ports.ts';
-import { isAlive, isInProgress, namespaceAt, recordPath } from '../store/records.ts';
+import { namespaceAt, recordPath } from '../store/records.ts';
 import { execWithin } from '../system/exec.ts';
 import { readText } from '../system/files.ts';
 import { readInside } from '../system/inside.ts';
@@ -17,18 +17,13 @@ import { readHolder } from '../system/reservation-file.ts';
 import { fileFacts } from './facts.ts';
 
 /**
- * @param records of which those count whose attachment is there, and not just being made, changed or taken down
- * @param lost records that are nowhere any more
+ * @param live records; those of attachments that are being made, changed or taken down are left out
+ * @param lost those of them that are nowhere any more
  */
-export function runningFacts(records: readonly AttachmentRecord[], lost: readonly AttachmentRecord[]): RunningFact[] {
-  const settled = [...records, ...lost].filter(
-    (record) =>
-      record.state === 'attached' &&
-      !record.rebuilt &&
-      record.owner.kind !== 'dhcp' &&
-      !(record.owner.kind === 'cni' && record.owner.chained) &&
-      !isInProgress(record) &&
-      isAlive(record),
+export function runningFacts(live: readonly AttachmentRecord[], lost: readonly AttachmentRecord[]): RunningFact[] {
+  const settled = live.filter(
+    ({ owner, state, by, rebuilt }) =>
+      state === 'attached' && by === undefined && !rebuilt && owner.kind !== 'dhcp' && !('chained' in owner),
   );
   const processes = settled.some(({ life }) => life && 'netns' in life) ? processesByNamespace() : new Map();
   return settled.map((record) => runningFact(record, processes, lost));
@@ -46,8 +41,8 @@ function runningFact(
     domain,
     held: wanted.map((name) => ({ name, ...holding(`${registerDir('claims')}/${domain}/${name}`, id) })),
   }));
-  const files = fileFacts(owner, interfaces);
-  for (const { path } of linkNotes(record)) files.files[path] = readText(path);
+  const files = fileFacts(owner, interfaces, null, undefined, textAt);
+  for (const { path } of linkNotes(record)) files.files[path] = textAt(path);
   return {
     record,
     inside: insideOf(record, processes),
@@ -55,7 +50,7 @@ function runningFact(
     granted: Object.fromEntries(
       claims.map(({ domain, held }) => [
         domain,
-        held.flatMap(({ name, holder }) => (holder === null || holder === '' || holder === id ? name : [])),
+        held.flatMap(({ name, path, there }) => (!there || readHolder(path)?.id === id ? name : [])),
       ]),
     ),
     files,
@@ -63,11 +58,14 @@ function runningFact(
   };
 }
 
+/** Most have no options for DHCP: an error for each file that is not there would take longer than all the rest. */
+const textAt = (path: string): string | null => (existsSync(path) ? readText(path) : null);
+
 const holding = (path: string, id: string, ifname = '-'): RunningFact['held'][number] => ({
   path,
   id,
   ifname,
-  holder: readHolder(path)?.id ?? (existsSync(path) ? '' : null),
+  there: existsSync(path),
 });
 
 /** Addresses, MACs, masqueraded addresses, host ports. */

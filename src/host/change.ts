@@ -7,11 +7,13 @@ import type { HostRecord } from '../model/host-record.ts';
 import type { Plan } from '../model/step.ts';
 import { planHealing } from '../plan/attachment/heal.ts';
 import { type HostSpec, planFilesDown, planHost, recordAfter, recordDuring } from '../plan/host/host.ts';
+import { planInstalled } from '../plan/host/installed.ts';
 import { readHostRecord, writeHostRecord } from '../store/host-record.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
 import type { Exec } from '../system/exec.ts';
 import { lockHost } from '../system/lock.ts';
 import { gatherFacts } from './facts.ts';
+import { installedFiles } from './installed.ts';
 import { outdated } from './outdated.ts';
 
 export interface Change {
@@ -68,10 +70,10 @@ export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   const spec = change.spec(record);
   const lost = (await change.findLost?.(exec)) ?? [];
   const looking = { lost, thorough: change.thorough ?? false };
-  const { facts, running } = await gatherFacts(exec, spec.networks, record.networks, looking);
+  const { facts, running, unrecorded, live } = await gatherFacts(exec, spec.networks, record.networks, looking);
   const plan = planHost(spec, facts, record);
   if (plan.refusals.length === 0)
-    addHealing(
+    heal(
       plan,
       planHealing(
         running,
@@ -79,16 +81,26 @@ export async function planChange(exec: Exec, change: Change): Promise<Planned> {
         facts,
       ),
     );
-  plan.warnings.push(...outdated(spec.networks));
+  plan.warnings.push(...outdated(spec.networks, live));
+  plan.warnings.push(
+    ...unrecorded.map(
+      ({ id, address }) => `${id} (${address}) has lost its record: its ports stay, its names come with its restart`,
+    ),
+  );
+  add(plan, planInstalled(installedFiles()));
   if (change.files) plan.steps.push(...planFilesDown(facts));
   return { plan, facts, before: record, after: recordAfter(plan, spec, facts, record) };
 }
 
 /** What runs comes after what it runs on. A dnsmasq that is started reads all files anyway; asked to before it can be, it would end. */
-function addHealing(plan: Plan, healing: Plan): void {
+function heal(plan: Plan, healing: Plan): void {
   const starting = new Set(plan.steps.flatMap((step) => (step.kind === 'dnsmasq' ? step.network : [])));
   const steps = healing.steps.filter((step) => step.kind !== 'reload-dnsmasq' || !starting.has(step.network));
+  add(plan, { ...healing, steps });
+}
+
+function add(plan: Plan, { steps, warnings, faults = [] }: Plan): void {
   plan.steps.push(...steps);
-  plan.warnings.push(...healing.warnings);
-  plan.faults = [...(plan.faults ?? []), ...(healing.faults ?? [])];
+  plan.warnings.push(...warnings);
+  plan.faults = [...(plan.faults ?? []), ...faults];
 }

@@ -28,7 +28,8 @@ import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
 import { CAPABILITY_SCRIPT } from '../plan/host/antispoof.ts';
 import { served } from '../plan/host/dnsmasq.ts';
 import { BRIDGE_TABLE, hasTable, type Ruleset } from '../plan/host/nft-listing.ts';
-import { isLive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { isLive, listRecords, policiesOf, unsureAddresses } from '../store/records.ts';
+import { type Unrecorded, unrecordedIn } from '../store/unrecorded.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import { portsIn } from '../system/apply.ts';
 import { hasFixedMac } from '../system/bridge.ts';
@@ -62,16 +63,18 @@ export async function gatherFacts(
   const records = listRecords();
   const there = new Set(records.map(({ owner }) => attachmentId(owner)));
   const missing = lost.filter(({ owner }) => !there.has(attachmentId(owner)));
-  const running = runningFacts(records, missing);
-  records.push(...missing);
+  // Asked once: each answer takes a look at a process.
+  const live = [...records.filter(isLive), ...missing];
+  const running = runningFacts(live, missing);
+  const unrecorded = unrecordedIn(rules.nft, [...records, ...missing]);
   const containers = {
-    policies: livePolicies(records),
-    attached: attachedInterfaces(exec, records, [...wanted, ...known], links),
-    unsure: unsureAddresses(records),
+    policies: policiesOf(live),
+    attached: attachedInterfaces(exec, live, [...wanted, ...known], links),
+    unsure: [...unsureAddresses(live), ...unrecorded.map(({ address }) => address)],
   };
   if (thorough) await lookCloser(wanted, rest.dnsmasq, links, running);
   const facts = { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
-  return { facts, running };
+  return { facts, running, unrecorded, live };
 }
 
 /** How to look. */
@@ -86,6 +89,9 @@ export interface Looking {
 export interface Gathered {
   facts: HostFacts;
   running: RunningFact[];
+  unrecorded: Unrecorded[];
+  /** Records of what is there. */
+  live: AttachmentRecord[];
 }
 
 /** Asks every dnsmasq that should answer, and the interfaces of all containers. */
@@ -248,7 +254,7 @@ function checksBridges(exec: Exec, wanted: NetworkConfig[], nft: string | null):
  */
 function attachedInterfaces(
   exec: Exec,
-  records: readonly AttachmentRecord[],
+  live: readonly AttachmentRecord[],
   networks: readonly NetworkConfig[],
   links: readonly LinkFact[],
 ): Interface[][] {
@@ -257,7 +263,7 @@ function attachedInterfaces(
     ...networks.flatMap((network) => (antispoofOf(network) === null ? [] : network.name)),
   ]);
   const isChecked = (one: Interface): boolean => isOnBridge(one) && checking.has(one.network as string);
-  return records.filter(isLive).flatMap((record): Interface[][] => {
+  return live.flatMap((record): Interface[][] => {
     const { owner, state, interfaces } = record;
     if ((owner.kind === 'cni' && owner.chained) || !interfaces.some(isChecked)) return [];
     if (state !== 'attached' || interfaces.every((one) => one.port !== undefined || !isChecked(one)))

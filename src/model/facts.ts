@@ -39,6 +39,8 @@ export interface DnsmasqFact {
   conf: string | null;
   /** null when none of ours runs. */
   pid: number | null;
+  /** Whether its file says so: else it was found by its command line. */
+  noted: boolean;
   /** What it started with is not there any more, by which only a new one does its work; null when it is, or nobody knows. */
   outdated: 'directories' | 'bridge' | null;
   /** Whether it is stopped (SIGSTOP), or does not answer where somebody asked. */

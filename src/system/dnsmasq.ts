@@ -18,9 +18,10 @@ import { pause } from './sleep.ts';
 export function dnsmasqFact(network: string, expected: boolean): DnsmasqFact {
   const conf = readText(dnsmasqConf(network));
   const pid = dnsmasqPidOf(network, expected);
-  if (pid === null) return { conf, pid, outdated: null, hung: false };
+  if (pid === null) return { conf, pid, noted: false, outdated: null, hung: false };
+  const noted = readText(dnsmasqPid(network))?.trim() === String(pid);
   const outdated = watchesOthers(pid, conf) ? 'directories' : isOnOtherBridge(network) ? 'bridge' : null;
-  return { conf, pid, outdated, hung: stateOf(pid) === 'T' };
+  return { conf, pid, noted, outdated, hung: stateOf(pid) === 'T' };
 }
 
 /** The pid of a network's dnsmasq; null when it does not run. A pid that meanwhile is somebody else's does not count. */
@@ -64,24 +65,23 @@ function textOf(path: string): string {
 }
 
 /** This soon (s) after its start it may not have come to all directories. */
-const STARTING = 5;
+const STARTING = 2;
 
 /**
  * Whether one of its directories is missing, or has been made anew: it follows the inode that was there when it started (proc(5), fdinfo).
  */
 function watchesOthers(pid: number, conf: string | null): boolean {
   if (conf === null) return false;
-  const uptime = Number.parseFloat(textOf('/proc/uptime'));
-  if (uptime - Number(startTime(pid)) / 100 < STARTING) return false;
   const directories = [
     ...[...conf.matchAll(/^(?:hostsdir|dhcp-hostsdir|dhcp-optsdir)=(.+)$/gm)].map(([, path = '']) => path),
     ...[...conf.matchAll(/^resolv-file=(.+)$/gm)].map(([, path = '']) => dirname(path)),
   ];
+  const inodes = directories.map((path) => statSync(path, { throwIfNoEntry: false })?.ino.toString(16));
+  if (inodes.includes(undefined)) return true;
+  const uptime = Number.parseFloat(textOf('/proc/uptime'));
+  if (uptime - Number(startTime(pid)) / 100 < STARTING) return false;
   const watched = watchedBy(pid);
-  return (
-    watched !== null &&
-    directories.some((path) => !watched.has(statSync(path, { throwIfNoEntry: false })?.ino.toString(16) ?? ''))
-  );
+  return watched !== null && inodes.some((inode) => !watched.has(inode as string));
 }
 
 /** The inodes that a process watches, in hexadecimal; null where nobody can tell. */
@@ -135,7 +135,10 @@ const END_MS = 10_000;
  */
 export async function stopDnsmasq(exec: Exec, network: string, hung = false): Promise<void> {
   const stuck = hung ? dnsmasqPidOf(network) : null;
-  if (stuck !== null) process.kill(stuck, 'SIGKILL');
+  if (stuck !== null) {
+    process.kill(stuck, 'SIGKILL');
+    await ended(network, stuck);
+  }
   if (underSystemd()) {
     const args = ['stop', unit(network)];
     const result = await exec.start('systemctl', args);
@@ -143,15 +146,19 @@ export async function stopDnsmasq(exec: Exec, network: string, hung = false): Pr
   }
   const pid = dnsmasqPidOf(network);
   if (pid !== null) {
-    if (pid !== stuck) process.kill(pid, 'SIGTERM');
-    const deadline = performance.now() + END_MS;
-    for (let ms = 2; !hasEnded(pid); ms = Math.min(1.5 * ms, 20)) {
-      if (performance.now() > deadline)
-        throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
-      await pause(ms);
-    }
+    process.kill(pid, 'SIGTERM');
+    await ended(network, pid);
   }
   for (const path of [dnsmasqPid(network), dnsmasqBridge(network)]) rmSync(path, { force: true });
+}
+
+async function ended(network: string, pid: number): Promise<void> {
+  const deadline = performance.now() + END_MS;
+  for (let ms = 2; !hasEnded(pid); ms = Math.min(1.5 * ms, 20)) {
+    if (performance.now() > deadline)
+      throw new NethooksError(`dnsmasq of network ${network} (pid ${pid}) does not end`);
+    await pause(ms);
+  }
 }
 
 /** dnsmasq removes its pid file, and the kernel its command line, before its sockets are closed. A zombie has closed them. */

@@ -6,6 +6,9 @@ import { parseLocalAddresses, parseRoutes } from '../plan/attachment/inside.ts';
 /** More than any container of ours has; one with more routes than fit is not looked at. */
 const buffer = Buffer.alloc(1 << 18);
 
+/** The kernel gives out a page of whole lines at once, and these are short: what is less is the end. */
+const PIECE = 3_500;
+
 /** Null where nobody can tell: the process has ended. */
 export function readInside(pid: number): InsideFact | null {
   const [trie, routes] = [read(pid, 'fib_trie'), read(pid, 'route')];
@@ -25,8 +28,8 @@ function read(pid: number, file: string): string | null {
   try {
     for (let end = 0; end < buffer.length; ) {
       const bytes = readSync(fd, buffer, end, buffer.length - end, null);
-      if (bytes === 0) return buffer.toString('latin1', 0, end);
       end += bytes;
+      if (bytes < PIECE) return buffer.toString('latin1', 0, end);
     }
     return null;
   } catch {

@@ -166,7 +166,7 @@ describe('`up`', () => {
       planDnsmasq([network()], {
         ...base,
         files: { [MAC_TAGS]: tags, [UPSTREAMS]: '' },
-        dnsmasq: { br0: { conf: conf ?? '', pid: 7, outdated: null, hung: false } },
+        dnsmasq: { br0: { conf: conf ?? '', pid: 7, noted: true, outdated: null, hung: false } },
       }).map(({ kind }) => kind);
     expect(kinds(macTags())).toEqual([]);
     expect(kinds('tags of another version')).toEqual(['file', 'dnsmasq']);

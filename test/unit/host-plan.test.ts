@@ -50,7 +50,10 @@ describe('fifty networks go', () => {
   const networks = Array.from({ length: 50 }, (_, index) => network(`br${index}`, { address: `10.0.${index}.1/24` }));
   const bridges = networks.map(({ name }) => link(name, { kind: 'bridge', alias: ALIAS }));
   const dnsmasq = Object.fromEntries(
-    networks.map(({ name }, index) => [name, { conf: name, pid: 100 + index, outdated: null, hung: false }]),
+    networks.map(({ name }, index) => [
+      name,
+      { conf: name, pid: 100 + index, noted: true, outdated: null, hung: false },
+    ]),
   );
   const record = { ...EMPTY_RECORD, networks };
   const down = (links: LinkFact[], values: Partial<HostFacts> = {}) =>

@@ -21,7 +21,7 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...(await containerFindings(exec)));
+  current.findings.push(...containerFindings());
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;

@@ -18,8 +18,8 @@ export interface RunningFact {
   record: AttachmentRecord;
   /** Null where no process is in its namespace, so that nobody has looked. */
   inside: { namespace: NamespaceId; found: InsideFact } | null;
-  /** What only it may have, and whom the file of each names: null where there is none, empty where it names nobody. */
-  held: { path: string; id: string; ifname: string; holder: string | null }[];
+  /** What only it may have, by the file that is to say so. Whom one that is there names is gc's to look at. */
+  held: { path: string; id: string; ifname: string; there: boolean }[];
   /** The names that are its own, or free, by domain. */
   granted: Readonly<Record<string, readonly string[]>>;
   files: FileFacts;
@@ -62,10 +62,7 @@ export function planHealing(running: readonly RunningFact[], networks: readonly 
 
 /** Its addresses first, in the order of a start. */
 const planHeld = ({ held }: RunningFact): Step[] =>
-  held.flatMap(({ path, id, ifname, holder }): Step[] => [
-    ...(holder === '' ? [{ kind: 'file' as const, path, before: '', content: null }] : []),
-    ...(holder === null || holder === '' ? [{ kind: 'reserve' as const, path, id, ifname }] : []),
-  ]);
+  held.flatMap(({ path, id, ifname, there }) => (there ? [] : [{ kind: 'reserve', path, id, ifname }]));
 
 /** The notes by which whoever it links to, or shares the network of, finds it. */
 export function linkNotes({ owner, links, shares }: AttachmentRecord): { path: string; text: string }[] {

@@ -152,7 +152,7 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   write(MAC_TAGS, tags, wantedTags);
   const daemons: DnsmasqStep[] = [];
   for (const network of wanted) {
-    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null, outdated: null, hung: false };
+    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null, noted: false, outdated: null, hung: false };
     const conf = dnsmasqConfig(network, wanted, facts);
     write(dnsmasqConf(network.name), fact.conf, conf);
     const directories = [dhcpHostsDir(network.name), dhcpOptionsDir(network.name), namesDir(network.domain), STATE];
@@ -161,6 +161,7 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
     else if (fact.hung) daemons.push({ ...daemon, action: 'restart', hung: true });
     else if (fact.conf !== conf || (tags !== null && tags !== wantedTags) || isOutdated(network.name, facts))
       daemons.push({ ...daemon, action: 'restart' });
+    else if (!fact.noted) write(dnsmasqPid(network.name), null, `${fact.pid}\n`);
   }
   return [...gone, ...files, ...daemons];
 }
