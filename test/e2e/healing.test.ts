@@ -94,7 +94,7 @@ const FAULTS: [what: string, fault: string][] = [
     'a container loses its address',
     `${inside('web', 'address flush dev eth0')}; ${inside('web', 'address flush dev lo')}`,
   ],
-  ['a container loses its routes', inside('web', 'route flush table main')],
+  ['a container loses its routes', inside('web', 'nexthop flush')],
   [
     'a container loses its default routes',
     `${inside('db', 'route del default')}; ${inside('db', 'route del default')}`,
