@@ -66,8 +66,9 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   elements: ['file', 'ip', 'elements'],
   connections: ['elements'],
   hairpin: ['ip'],
-  inside: ['ip'],
-  reserve: ['file'],
+  // One after the other: there may be as many as containers.
+  inside: ['ip', 'inside'],
+  reserve: ['file', 'reserve'],
   'container-files': [],
   'reload-dnsmasq': ['file'],
 };
@@ -158,7 +159,8 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   const begun: Step[] = [];
   const failures = new Map<Step, unknown>();
   const outputs: Outputs = { inside: '', written: undefined };
-  const works: { kind: Step['kind']; work: Promise<void> }[] = [];
+  // Of a kind whose steps wait for each other the last one is enough: there may be thousands.
+  const works = new Map<Step['kind'], Promise<void>[]>();
   const carry = async (step: Step): Promise<void> => {
     if (stop && failures.size > 0) return;
     begun.unshift(step);
@@ -170,9 +172,10 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   };
   const schedule = (more: Step[]): void => {
     for (const step of more) {
-      const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
+      const { kind } = step;
+      const earlier = AFTER[kind].flatMap((other) => works.get(other) ?? []);
       const work = earlier.length === 0 ? carry(step) : Promise.all(earlier).then(() => carry(step));
-      works.push({ kind: step.kind, work });
+      works.set(kind, AFTER[kind].includes(kind) ? [work] : [...(works.get(kind) ?? []), work]);
     }
   };
   let refusal: unknown;
@@ -182,7 +185,7 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   } catch (error) {
     refusal = error;
   }
-  await Promise.all(works.map(({ work }) => work));
+  await Promise.all([...works.values()].flat());
   return { begun, failures, outputs, refusal };
 }
 

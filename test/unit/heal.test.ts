@@ -100,7 +100,7 @@ describe('a container that runs', () => {
     [
       'lost its bridge',
       { port: { master: '' } },
-      ['ip link set dev veth7 master br0', 'hairpin on, for a port of br0'],
+      ['ip link set dev veth7 master br0', 'ip link set dev veth7 type bridge_slave hairpin on'],
     ],
     [
       'lost its bridge, and publishes nothing',

@@ -34,6 +34,7 @@ export function planHealing(running: readonly RunningFact[], networks: readonly 
   const ports = new Map(host.links.map((link) => [link.index, link]));
   const bridges = new Map(host.links.map((link) => [link.name, link]));
   const plan: Plan = { steps: [], warnings: [], faults: [], refusals: [] };
+  const joining: string[] = [];
   for (const one of running) {
     const who = showOwner(attachmentId(one.record.owner));
     if (one.lost) plan.steps.push({ kind: 'file', path: one.lost.path, before: null, content: one.lost.text });
@@ -50,13 +51,17 @@ export function planHealing(running: readonly RunningFact[], networks: readonly 
           plan.warnings.push(`${who}: its ${iface.ifname} is on ${port.master}, not on ${iface.network}: left alone`);
           continue;
         }
-        plan.steps.push(...planPort(one.record, iface, port, bridges.get(iface.network as string), host));
+        joining.push(
+          ...portCommands(one.record, port, bridges.get(iface.network as string), host, iface.network as string),
+        );
       }
       const mended = planInside(who, one, index);
       plan.steps.push(...mended.steps);
       plan.warnings.push(...mended.warnings);
     }
   }
+  // One program for all, as a bridge that is gone takes every port with it.
+  if (joining.length > 0) plan.steps.unshift({ kind: 'ip', commands: joining, undo: [], lenient: true });
   return plan;
 }
 
@@ -92,25 +97,22 @@ function planFiles({ record, granted, files }: RunningFact): Step[] {
 }
 
 /** The host's end of a pair. */
-function planPort(
+function portCommands(
   { policy }: AttachmentRecord,
-  { network, port: index }: Interface,
   port: LinkFact,
   bridge: LinkFact | undefined,
   { filtersAllBridges }: Host,
-): Step[] {
-  const name = network as string;
+  network: string,
+): string[] {
   const joins = port.master === '';
-  const commands = [
-    ...(joins ? [`link set dev ${port.name} master ${name}`] : []),
-    ...(port.up ? [] : [`link set dev ${port.name} up`]),
-  ];
-  if (commands.length === 0) return [];
-  const translated = filtersAllBridges || bridge?.filtersBridged || policy?.isolated.includes(name);
-  const hairpin = joins && translated && (policy?.publish.length ?? 0) > 0;
+  const translated = filtersAllBridges || bridge?.filtersBridged || policy?.isolated.includes(network);
   return [
-    { kind: 'ip', commands, undo: [], lenient: true },
-    ...(hairpin ? [{ kind: 'hairpin' as const, bridge: name, port: index as number }] : []),
+    ...(joins ? [`link set dev ${port.name} master ${network}`] : []),
+    ...(port.up ? [] : [`link set dev ${port.name} up`]),
+    // As planHairpin has it of ports that are on a bridge (plan/host/publishing.ts).
+    ...(joins && translated && (policy?.publish.length ?? 0) > 0
+      ? [`link set dev ${port.name} type bridge_slave hairpin on`]
+      : []),
   ];
 }
 
