@@ -72,22 +72,15 @@ export async function planChange(exec: Exec, change: Change): Promise<Planned> {
   const looking = { lost, thorough: change.thorough ?? false };
   const { facts, running, unrecorded, live } = await gatherFacts(exec, spec.networks, record.networks, looking);
   const plan = planHost(spec, facts, record);
-  if (plan.refusals.length === 0)
-    heal(
-      plan,
-      planHealing(
-        running,
-        spec.networks.map(({ name }) => name),
-        facts,
-      ),
-    );
+  const networks = spec.networks.map(({ name }) => name);
   plan.warnings.push(...outdated(spec.networks, live));
-  plan.warnings.push(
-    ...unrecorded.map(
-      ({ id, address }) => `${id} (${address}) has lost its record: its ports stay, its names come with its restart`,
-    ),
-  );
-  add(plan, planInstalled(installedFiles()));
+  // Whoever takes the last network down wants nothing back.
+  if (networks.length > 0 && plan.refusals.length === 0) {
+    heal(plan, planHealing(running, networks, facts));
+    add(plan, planInstalled(installedFiles()));
+    for (const { id, address } of unrecorded)
+      plan.warnings.push(`${id} (${address}) has lost its record: its ports stay, its names come with its restart`);
+  }
   if (change.files) plan.steps.push(...planFilesDown(facts));
   return { plan, facts, before: record, after: recordAfter(plan, spec, facts, record) };
 }

@@ -179,6 +179,10 @@ describe('a container that runs', () => {
     });
   });
 
+  it('gets nothing back on a network that goes', () => {
+    expect(heal({ iface: { network: 'br9' }, files: { [NAMES]: null } }).lines).toEqual([]);
+  });
+
   it('has to be restarted when its interface is gone', () => {
     expect(heal({ port: null })).toEqual({
       lines: [],

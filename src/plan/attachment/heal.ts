@@ -36,11 +36,14 @@ export function planHealing(running: readonly RunningFact[], networks: readonly 
   const plan: Plan = { steps: [], warnings: [], faults: [], refusals: [] };
   const joining: string[] = [];
   for (const one of running) {
+    const { interfaces } = one.record;
+    // Of a network that goes nothing is brought back.
+    if (interfaces.some(({ network }) => network !== null && !networks.includes(network))) continue;
     const who = showOwner(attachmentId(one.record.owner));
     if (one.lost) plan.steps.push({ kind: 'file', path: one.lost.path, before: null, content: one.lost.text });
     plan.steps.push(...planHeld(one), ...planFiles(one));
-    for (const [index, iface] of one.record.interfaces.entries()) {
-      if (!isOnBridge(iface) || !networks.includes(iface.network as string)) continue;
+    for (const [index, iface] of interfaces.entries()) {
+      if (!isOnBridge(iface)) continue;
       const port = iface.port === undefined ? undefined : (ports.get(iface.port) ?? null);
       if (port === null) {
         plan.faults?.push(`${who}: its ${iface.ifname} has lost its port on ${iface.network}: restart it`);
