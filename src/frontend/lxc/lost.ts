@@ -4,13 +4,16 @@ import { basename, dirname } from 'node:path';
 import { fileFacts } from '../../attachment/facts.ts';
 import { placesOf, resolveLink } from '../../attachment/take.ts';
 import { containerOptions } from '../../config/container-cache.ts';
+import { NethooksError } from '../../errors.ts';
 import type { AttachmentRecord, KeptRecord } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
+import { inOneLine } from '../../model/finding.ts';
 import { planAttachment, withPorts } from '../../plan/attachment/attach.ts';
 import { listKept, readKept, recordPath } from '../../store/records.ts';
 import { portsIn } from '../../system/apply.ts';
 import type { Exec } from '../../system/exec.ts';
 import { readText } from '../../system/files.ts';
+import { logHook } from '../../system/log.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { hookWords } from './adopt.ts';
 import { memberNics, specOf } from './spec.ts';
@@ -24,13 +27,20 @@ export async function lostContainers(config: Config, exec: Exec): Promise<Attach
   const sockets = new Set(
     [...(readText('/proc/net/unix') ?? '').matchAll(/ @(\/.*)\/command$/gm)].map(([, path]) => path),
   );
+  const running = new Set([...sockets].map((path) => basename(path ?? '')));
   const found: AttachmentRecord[] = [];
-  for (const name of unknown) {
+  for (const name of unknown.filter((one) => running.has(one))) {
     const kept = readKept(name);
     const directory = kept.place && dirname(kept.place.configFile);
     if (!directory || basename(directory) !== name || !sockets.has(directory)) continue;
-    const record = await recordOf(config, exec, name, kept, directory);
-    if (record !== null) found.push(record);
+    try {
+      const record = await recordOf(config, exec, name, kept, directory);
+      if (record !== null) found.push(record);
+    } catch (error) {
+      // What is wrong with one container's options keeps nobody else from being found.
+      if (!(error instanceof NethooksError)) throw error;
+      logHook('up', `container ${name} runs, but its record could not be made anew: ${inOneLine(error.message)}`);
+    }
   }
   return found;
 }
