@@ -50,7 +50,7 @@ function runningFact(
     granted: Object.fromEntries(
       claims.map(({ domain, held }) => [
         domain,
-        held.flatMap(({ name, path, there }) => (!there || readHolder(path)?.id === id ? name : [])),
+        held.flatMap(({ name, path, there }) => (!there || isOrMayBe(id, path) ? name : [])),
       ]),
     ),
     files,
@@ -60,6 +60,12 @@ function runningFact(
 
 /** Most have no options for DHCP: an error for each file that is not there would take longer than all the rest. */
 const textAt = (path: string): string | null => (existsSync(path) ? readText(path) : null);
+
+/** Whether a claim is its own; one that says nothing is not somebody else's. */
+const isOrMayBe = (id: string, path: string): boolean => {
+  const holder = readHolder(path);
+  return holder === null || holder.id === id;
+};
 
 const holding = (path: string, id: string, ifname = '-'): RunningFact['held'][number] => ({
   path,
