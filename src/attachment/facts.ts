@@ -26,8 +26,9 @@ export const fileFacts = (
   interfaces: readonly Interface[],
   files: AttachmentSpec['files'] = null,
   written?: WrittenFiles,
+  read: (path: string) => string | null = readText,
 ): FileFacts => ({
-  files: Object.fromEntries(nameFiles(owner, interfaces).map((path) => [path, readText(path)])),
+  files: Object.fromEntries(nameFiles(owner, interfaces).map((path) => [path, read(path)])),
   hostResolver: files && asksHostResolver(files) ? hostResolver() : null,
   written,
   reloads: existsSync(DNSMASQ_RELOADS),

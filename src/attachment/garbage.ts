@@ -32,12 +32,13 @@ import {
   isLive,
   listKept,
   listRecords,
-  livePolicies,
+  policiesOf,
   readKept,
   unsureAddresses,
 } from '../store/records.ts';
 import { readRefusal } from '../store/refusals.ts';
 import { type Entry, entriesOf, owns, REGISTERS } from '../store/register.ts';
+import { unrecordedIn } from '../store/unrecorded.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import type { Applying } from '../system/apply.ts';
 import { abandonedIn, filesIn, readText } from '../system/files.ts';
@@ -86,7 +87,8 @@ export function findGarbage({ exec }: Pick<Applying, 'exec'>, { stores, table }:
   const files = listFiles();
   const links = listNotes();
   const held = stores.map(storeOf).flatMap((store) => listAddresses(store).map((one) => ({ store, ...one })));
-  const { sets } = parseListing((table ? readTables(exec) : null) ?? '');
+  const listing = table ? readTables(exec) : null;
+  const { sets } = parseListing(listing ?? '');
   const kept = new Map(listKept().map((container) => [container, readKept(container)]));
   // … then who owns it.
   const owners = readOwners();
@@ -98,7 +100,11 @@ export function findGarbage({ exec }: Pick<Applying, 'exec'>, { stores, table }:
     files: files.filter(owners.isStaleFile),
     abandoned: listAbandoned(),
     links: links.filter(owners.isStaleLink),
-    elements: staleElements(sets, owners.live),
+    elements: staleElements(
+      sets,
+      owners.live,
+      unrecordedIn(listing, owners.records).map(({ address }) => address),
+    ),
     addresses: held.filter((one) => isStale(one, kept, owners)),
   };
 }
@@ -184,10 +190,17 @@ function isOwnedFile(path: string, live: readonly AttachmentRecord[]): boolean {
   );
 }
 
-function staleElements(sets: Record<string, string[]>, live: readonly AttachmentRecord[]): PolicyElements {
+function staleElements(
+  sets: Record<string, string[]>,
+  live: readonly AttachmentRecord[],
+  unrecorded: readonly string[],
+): PolicyElements {
   const present = mapElements((name) => sets[name] ?? []);
-  const wanted = elementsOf(...livePolicies(live, antispoofNotes()));
-  return subtractElements(subtractElements(present, wanted), elementsAbout(unsureAddresses(live), sets));
+  const wanted = elementsOf(...policiesOf(live, antispoofNotes()));
+  return subtractElements(
+    subtractElements(present, wanted),
+    elementsAbout([...unsureAddresses(live), ...unrecorded], sets),
+  );
 }
 
 interface Held {

@@ -4,7 +4,7 @@ import { elementsOf, subtractElements } from '../model/policy.ts';
 import { releaseAddress } from '../store/addresses.ts';
 import { forgetParent } from '../store/links.ts';
 import { listUnclearPorts, mendPort, releasePorts } from '../store/ports.ts';
-import { isLive, livePolicies, readKept, readRecord } from '../store/records.ts';
+import { isLive, policiesOf, readKept, readRecord } from '../store/records.ts';
 import { give, mend } from '../store/register.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import { type Applying, applySteps } from '../system/apply.ts';
@@ -35,7 +35,7 @@ export async function collect(how: Applying, garbage: Garbage, giveElsewhere: Gi
   for (const { container } of garbage.vanished) await attempt(container, () => forgetVanished(how, container));
   // Once more: a start in between may have come to own what was nobody's.
   const owners = readOwners();
-  const remove = subtractElements(garbage.elements, elementsOf(...livePolicies(owners.records, antispoofNotes())));
+  const remove = subtractElements(garbage.elements, elementsOf(...policiesOf(owners.live, antispoofNotes())));
   if (Object.values(remove).some((list) => list.length > 0))
     await attempt('rules', () =>
       applySteps(how, [{ kind: 'elements', remove, add: elementsOf(), guard: [], setup: null }]),

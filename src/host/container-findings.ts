@@ -1,9 +1,7 @@
 /** Running containers that have changed what they were given: by hand, or by a DHCP client of theirs. */
-import type { Interface } from '../model/attachment.ts';
 import type { Finding } from '../model/finding.ts';
 import { parseResolvConf, showResolvConf } from '../model/resolv-conf.ts';
 import { isAlive, listRecords, readKept } from '../store/records.ts';
-import type { Exec } from '../system/exec.ts';
 import { printable } from '../system/log.ts';
 import { readBelowRoot } from '../system/rootfs.ts';
 
@@ -12,12 +10,12 @@ const MAX_RESOLV_CONF = 65_536;
 /** As much as a line of `status` shows of what a container wrote. */
 const SHOWN = 200;
 
-export async function containerFindings(exec: Exec): Promise<Finding[]> {
+export function containerFindings(): Finding[] {
   const findings: Finding[] = [];
-  for (const { owner, state, life, interfaces } of listRecords()) {
+  for (const { owner, state, life } of listRecords()) {
     if (owner.kind !== 'lxc' || state !== 'attached' || !life || !('pid' in life) || !isAlive({ life })) continue;
-    const texts = [resolvConf(owner.name, life.pid), ...(await mtus(exec, life.pid, interfaces))];
-    for (const text of texts.flatMap((one) => one ?? []))
+    const text = resolvConf(owner.name, life.pid);
+    if (text !== null)
       findings.push({
         severity: 'warning',
         about: owner.name,
@@ -46,17 +44,4 @@ function textOf(pid: number): string | null {
   } catch {
     return null;
   }
-}
-
-/** Those that were asked for: each takes a program in the container's network namespace. */
-async function mtus(exec: Exec, pid: number, interfaces: readonly Interface[]): Promise<string[]> {
-  const texts: string[] = [];
-  for (const { ifname, mtu } of interfaces) {
-    if (mtu === undefined) continue;
-    const shown = await exec.start('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', 'link', 'show', 'dev', ifname]);
-    const found = /\bmtu (\d+)/.exec(shown.stdout)?.[1];
-    if (shown.code === 0 && found !== undefined && Number(found) !== mtu)
-      texts.push(`the MTU of its ${ifname} is ${found}, not ${mtu}`);
-  }
-  return texts;
 }

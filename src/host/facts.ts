@@ -2,12 +2,12 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { readInterfaces, runningFacts } from '../attachment/running.ts';
 import { NethooksError } from '../errors.ts';
 import { antispoofOf, isOnBridge } from '../model/antispoof.ts';
-import type { AttachmentRecord, Interface } from '../model/attachment.ts';
+import { type AttachmentRecord, attachmentId, type Interface } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
-import { dhcpOptionsText, hasDhcpOptions } from '../model/dhcp-options.ts';
-import type { HostFacts, LinkFact } from '../model/facts.ts';
+import type { DnsmasqFact, HostFacts, LinkFact } from '../model/facts.ts';
 import {
   ADMIN_RULES,
   DNSMASQ_RELOADS,
@@ -23,11 +23,13 @@ import {
   UPSTREAMS,
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
-import { dhcpOptionsFile } from '../plan/attachment/names.ts';
+import type { RunningFact } from '../plan/attachment/heal.ts';
 import { checkScript, faultOf } from '../plan/host/admin-rules.ts';
 import { CAPABILITY_SCRIPT } from '../plan/host/antispoof.ts';
+import { served } from '../plan/host/dnsmasq.ts';
 import { BRIDGE_TABLE, hasTable, type Ruleset } from '../plan/host/nft-listing.ts';
-import { isAlive, isLive, listRecords, livePolicies, unsureAddresses } from '../store/records.ts';
+import { isLive, listRecords, policiesOf, unsureAddresses } from '../store/records.ts';
+import { type Unrecorded, unrecordedIn } from '../store/unrecorded.ts';
 import { antispoofNotes } from '../system/antispoof.ts';
 import { portsIn } from '../system/apply.ts';
 import { hasFixedMac } from '../system/bridge.ts';
@@ -44,7 +46,12 @@ import { readRuleset } from '../system/tables.ts';
  * @param known networks that the record holds
  * @throws NethooksError when a program that it asks is missing or fails
  */
-export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<HostFacts> {
+export async function gatherFacts(
+  exec: Exec,
+  wanted: NetworkConfig[],
+  known: NetworkConfig[],
+  { lost = [], thorough = false }: Looking = {},
+): Promise<Gathered> {
   // The slowest first. Where nothing of ours is known to be there, maybe nobody has any rules: one program less.
   const listing = known.length > 0 ? readRules(exec) : readAnyRules(exec);
   const programs = Promise.all([listing, readLinks(exec)]);
@@ -54,13 +61,52 @@ export async function gatherFacts(exec: Exec, wanted: NetworkConfig[], known: Ne
   const antispoof = { supported: checksBridges(exec, wanted, rules.nft), noted: antispoofNotes() };
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
   const records = listRecords();
+  const there = new Set(records.map(({ owner }) => attachmentId(owner)));
+  const missing = lost.filter(({ owner }) => !there.has(attachmentId(owner)));
+  // Asked once: each answer takes a look at a process.
+  const live = [...records.filter(isLive), ...missing];
+  const running = runningFacts(live, missing);
+  const unrecorded = unrecordedIn(rules.nft, [...records, ...missing]);
   const containers = {
-    policies: livePolicies(records),
-    attached: attachedInterfaces(exec, records, [...wanted, ...known], links),
-    unsure: unsureAddresses(records),
-    dhcpOptions: readDhcpOptions(records),
+    policies: policiesOf(live),
+    attached: attachedInterfaces(exec, live, [...wanted, ...known], links),
+    unsure: [...unsureAddresses(live), ...unrecorded.map(({ address }) => address)],
   };
-  return { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
+  if (thorough) await lookCloser(wanted, rest.dnsmasq, links, running);
+  const facts = { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
+  return { facts, running, unrecorded, live };
+}
+
+/** How to look. */
+export interface Looking {
+  /** Records of what runs, where they are not. */
+  lost?: readonly AttachmentRecord[];
+  /** Whether to ask what costs more: every dnsmasq a question, and containers' interfaces for their MAC and MTU. Not in hooks. */
+  thorough?: boolean;
+}
+
+/** What a plan is made from. */
+export interface Gathered {
+  facts: HostFacts;
+  running: RunningFact[];
+  unrecorded: Unrecorded[];
+  /** Records of what is there. */
+  live: AttachmentRecord[];
+}
+
+/** Asks every dnsmasq that should answer, and the interfaces of all containers. */
+async function lookCloser(
+  networks: NetworkConfig[],
+  dnsmasq: HostFacts['dnsmasq'],
+  links: readonly LinkFact[],
+  running: RunningFact[],
+): Promise<void> {
+  const has = ({ name, address, prefix }: NetworkConfig): boolean =>
+    links.some((link) => link.name === name && link.up && link.addresses.includes(`${address}/${prefix}`));
+  const asked = networks.filter((one) => one.dns && dnsmasq[one.name]?.pid && !dnsmasq[one.name]?.hung && has(one));
+  const { silentServers } = await import('../system/dns-probe.ts');
+  const [silent] = await Promise.all([silentServers(asked.map(({ address }) => address)), readInterfaces(running)]);
+  for (const { name, address } of asked) if (silent.includes(address)) (dnsmasq[name] as DnsmasqFact).hung = true;
 }
 
 /** Files whose texts a plan needs. */
@@ -76,18 +122,6 @@ export const PLANNED_FILES = [
   FIREWALLD_DIRECT,
 ];
 
-/** Of containers that are connected, by their records. */
-const readDhcpOptions = (records: readonly AttachmentRecord[]): HostFacts['dhcpOptions'] =>
-  records.flatMap(({ owner, interfaces, state, life }) =>
-    owner.kind !== 'lxc' || state !== 'attached' || !isAlive({ life })
-      ? []
-      : interfaces.flatMap((one) => {
-          if (one.network === null || one.mac === '' || !hasDhcpOptions(one)) return [];
-          const path = dhcpOptionsFile(one.network, owner, one.ifname);
-          return [{ network: one.network, path, found: readText(path), wanted: dhcpOptionsText(one) }];
-        }),
-  );
-
 /** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
 function adminRules(exec: Exec): HostFacts['adminRules'] {
   const text = readText(ADMIN_RULES);
@@ -96,10 +130,7 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
   return { text, fault: code === 0 ? null : faultOf(stderr, text) };
 }
 
-type FileFacts = Omit<
-  HostFacts,
-  'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'dhcpOptions' | 'localnet'
->;
+type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'localnet'>;
 
 async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
   const resolver = resolverFact(networks.map((network) => network.name));
@@ -110,7 +141,7 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     adminRules: adminRules(exec),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
     files: Object.fromEntries(PLANNED_FILES.map((path) => [path, readText(path)])),
-    dnsmasq: Object.fromEntries(networks.map(({ name }) => [name, dnsmasqFact(name)])),
+    dnsmasq: Object.fromEntries(networks.map((network) => [network.name, dnsmasqFact(network.name, served(network))])),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
     lxcVersion: lxcVersion(exec),
@@ -223,7 +254,7 @@ function checksBridges(exec: Exec, wanted: NetworkConfig[], nft: string | null):
  */
 function attachedInterfaces(
   exec: Exec,
-  records: readonly AttachmentRecord[],
+  live: readonly AttachmentRecord[],
   networks: readonly NetworkConfig[],
   links: readonly LinkFact[],
 ): Interface[][] {
@@ -232,7 +263,7 @@ function attachedInterfaces(
     ...networks.flatMap((network) => (antispoofOf(network) === null ? [] : network.name)),
   ]);
   const isChecked = (one: Interface): boolean => isOnBridge(one) && checking.has(one.network as string);
-  return records.filter(isLive).flatMap((record): Interface[][] => {
+  return live.flatMap((record): Interface[][] => {
     const { owner, state, interfaces } = record;
     if ((owner.kind === 'cni' && owner.chained) || !interfaces.some(isChecked)) return [];
     if (state !== 'attached' || interfaces.every((one) => one.port !== undefined || !isChecked(one)))

@@ -54,7 +54,7 @@ async function digest(exec: Exec): Promise<string> {
     `/sys/class/net/${name}/bridge/nf_call_ip6tables`,
   ]);
   for (const path of [...SETTINGS, ...read]) hash.update(`${path} ${readText(path)}\n`);
-  hash.update(JSON.stringify(networks.map(({ name }) => dnsmasqFact(name))));
+  hash.update(JSON.stringify(networks.map(({ name }) => dnsmasqFact(name, true))));
   for (const path of [...PLANNED_FILES, ...CONFIG_FILES, RESOLV_CONF]) hash.update(stamp(path));
   for (const path of directories(RUN)) hash.update(stamp(path));
   return hash.digest('hex');

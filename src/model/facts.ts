@@ -39,6 +39,12 @@ export interface DnsmasqFact {
   conf: string | null;
   /** null when none of ours runs. */
   pid: number | null;
+  /** Whether its file says so: else it was found by its command line. */
+  noted: boolean;
+  /** What it started with is not there any more, by which only a new one does its work; null when it is, or nobody knows. */
+  outdated: 'directories' | 'bridge' | null;
+  /** Whether it is stopped (SIGSTOP), or does not answer where somebody asked. */
+  hung: boolean;
 }
 
 export interface ResolverFact {
@@ -87,8 +93,6 @@ export interface HostFacts {
   iptables: { table: string; line: string }[];
   /** Texts of the files a plan may change; null when not there. */
   files: Record<string, string | null>;
-  /** What the DHCP clients of running containers are told otherwise than their networks say. */
-  dhcpOptions: { network: string; path: string; found: string | null; wanted: string }[];
   /** By network. */
   dnsmasq: Record<string, DnsmasqFact>;
   resolver: ResolverFact;

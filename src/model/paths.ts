@@ -35,6 +35,8 @@ export const RESOLV_CONF = '/etc/resolv.conf';
 const dnsmasqDir = (network: string): string => `${RUN}/dnsmasq/${network}`;
 export const dnsmasqConf = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.conf`;
 export const dnsmasqPid = (network: string): string => `${dnsmasqDir(network)}/dnsmasq.pid`;
+/** The ifindex of the bridge that it was started on: it goes on to wait for DHCP on that one, whatever comes to have its name. */
+export const dnsmasqBridge = (network: string): string => `${dnsmasqDir(network)}/bridge`;
 /** One file per container and network: the address that its MAC gets over DHCP. */
 export const dhcpHostsDir = (network: string): string => `${dnsmasqDir(network)}/dhcp-hosts`;
 /** One file per container and network that its own DHCP client is told something else (model/dhcp-options.ts). */
@@ -67,6 +69,8 @@ export const PAUSE = `${RUN}/paused`;
 export const HEALING = `${RUN}/healing.json`;
 /** By what a check beside many containers knows that nothing has changed (src/host/unchanged.ts). */
 export const LOOKED = `${RUN}/looked`;
+/** Who links to a container, or is on its network (store/links.ts). */
+export const linkNote = (child: string, parent: string): string => `${RUN}/links/${child}/${parent}`;
 export const HOST_RECORD = `${RUN}/record.json`;
 export const HOOK_LOG = `${LOG_DIR}/hooks.log`;
 /** What the admin, or `nethooks configure`, says about a container. */

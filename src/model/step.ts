@@ -101,6 +101,8 @@ export interface DnsmasqStep {
   network: string;
   /** Directories that it watches: it follows only those that are there when it starts. */
   directories: string[];
+  /** It does not answer, and so will not end when it is asked to. */
+  hung?: true;
 }
 
 /** Has firewalld read its files. */
@@ -182,7 +184,34 @@ export interface ReloadStep {
   network: string;
 }
 
+/** Brings back what a running container had inside. What goes wrong is logged: the others are mended all the same. */
+export interface InsideStep {
+  kind: 'inside';
+  /** Whose it is. */
+  about: string;
+  namespace: NamespaceId;
+  /** Lines for `ip -batch`. */
+  commands: string[];
+}
+
+/** A network namespace as it was found: by the time of the step its path may lead to another one. */
+export interface NamespaceId {
+  path: string;
+  /** Device and inode. */
+  id: string;
+}
+
+/** Notes that somebody has an address, a host port, a name or a MAC, unless somebody else has come to have it (system/reservation-file.ts). */
+export interface ReserveStep {
+  kind: 'reserve';
+  path: string;
+  id: string;
+  ifname: string;
+}
+
 export type Step =
+  | InsideStep
+  | ReserveStep
   | ElementsStep
   | ConnectionsStep
   | HairpinStep
@@ -221,6 +250,10 @@ export function describe(step: Step): string[] {
   switch (step.kind) {
     case 'ip':
       return step.commands.map((command) => `${step.where === 'namespace' ? 'inside: ' : ''}ip ${command}`);
+    case 'inside':
+      return step.commands.map((command) => `in ${step.about}: ip ${command}`);
+    case 'reserve':
+      return [`note in ${step.path}: ${step.id}`];
     case 'elements':
       return (['remove', 'add'] as const).flatMap((verb) =>
         Object.entries(step[verb]).flatMap(([set, elements]) =>

@@ -223,6 +223,9 @@ function* addresses({ bits, from, to }: Bounds): Generator<string> {
   for (let value = from; value <= to; value++) yield formatIp({ bits, value });
 }
 
+/** The file that says who has an address. */
+export const addressFile = (store: AddressStore, address: string): string => `${directoryOf(store)}/${address}`;
+
 function directoryOf({ dataDir, network }: AddressStore): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(network)) return `${dataDir}/${network}`;
   throw new NethooksError(`not a network's name: ${JSON.stringify(network)}`);

@@ -122,6 +122,9 @@ export function holdPort(container: string, port: HostPort, directory = PORTS_DI
 export const listUnclearPorts = (): HostPort[] =>
   entries(PORTS_DIR).filter((port) => holderAt(PORTS_DIR, port) === null);
 
+/** The file that says who has a port. */
+export const portFile = (port: HostPort): string => `${PORTS_DIR}/${fileOf(port)}`;
+
 const holderOf = (container: string): Holder => ({ id: container, ifname: '-' });
 /** The attachment that a file names; null when it names none. */
 function holderAt(directory: string, port: HostPort): string | null {

@@ -104,14 +104,14 @@ export const isInProgress = ({ by }: AttachmentRecord): boolean => by !== undefi
 export const isLive = (record: AttachmentRecord): boolean =>
   isInProgress(record) || (record.state === 'attached' && isAlive(record));
 
-/** The policies of the attachments that are live, with what they may send on networks that check it. */
-export const livePolicies = (records: readonly AttachmentRecord[], modes: AntispoofModes = {}): Policy[] =>
-  records.flatMap((record) => (isLive(record) ? (policyWithSenders(record, modes) ?? []) : []));
+/** The policies of attachments that are live, with what they may send on networks that check it. */
+export const policiesOf = (live: readonly AttachmentRecord[], modes: AntispoofModes = {}): Policy[] =>
+  live.flatMap((record) => policyWithSenders(record, modes) ?? []);
 
 /** Addresses of those whose record was lost, or lacks a port: nobody knows what else of the firewall is theirs, so all about them stays. */
-export const unsureAddresses = (records: readonly AttachmentRecord[]): string[] =>
-  records
-    .filter((record) => (record.rebuilt || lacksPort(record)) && isLive(record))
+export const unsureAddresses = (live: readonly AttachmentRecord[]): string[] =>
+  live
+    .filter((record) => record.rebuilt || lacksPort(record))
     .flatMap(({ interfaces }) => interfaces.flatMap(({ addresses }) => addresses.map(bare)));
 
 /** Which namespace a path leads to, as device and inode; null when there is none. */

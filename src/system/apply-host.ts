@@ -50,7 +50,7 @@ function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void
 }
 
 async function daemon({ exec, wait }: Applying, step: DnsmasqStep): Promise<void> {
-  if (step.action !== 'start') await stopDnsmasq(exec, step.network);
+  if (step.action !== 'start') await stopDnsmasq(exec, step.network, step.hung);
   if (step.action !== 'stop') await startDnsmasq(exec, step, wait);
 }
 

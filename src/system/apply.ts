@@ -2,7 +2,16 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import type { WrittenFiles } from '../model/attachment.ts';
-import type { ConnectionsStep, ContainerFilesStep, FileStep, HairpinStep, IpStep, Step } from '../model/step.ts';
+import type {
+  ConnectionsStep,
+  ContainerFilesStep,
+  FileStep,
+  HairpinStep,
+  InsideStep,
+  IpStep,
+  ReserveStep,
+  Step,
+} from '../model/step.ts';
 import { changeElements } from './elements.ts';
 import { changed, planned, takenBack } from './event.ts';
 import { type Exec, type ExecResult, failure, wordsOf } from './exec.ts';
@@ -58,6 +67,9 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   elements: ['file', 'ip', 'elements'],
   connections: ['elements'],
   hairpin: ['ip'],
+  // One after the other: there may be as many as containers.
+  inside: ['ip', 'inside'],
+  reserve: ['file', 'reserve'],
   'container-files': [],
   'reload-dnsmasq': ['file'],
 };
@@ -156,7 +168,8 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   const begun: Step[] = [];
   const failures = new Map<Step, unknown>();
   const outputs: Outputs = { inside: '', written: undefined };
-  const works: { kind: Step['kind']; work: Promise<void> }[] = [];
+  // Of a kind whose steps wait for each other the last one is enough: there may be thousands.
+  const works = new Map<Step['kind'], Promise<void>[]>();
   const carry = async (step: Step): Promise<void> => {
     if (stop && failures.size > 0) return;
     begun.unshift(step);
@@ -170,9 +183,10 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   const schedule = (more: Step[]): void => {
     for (const step of more) {
       planned(step);
-      const earlier = works.filter(({ kind }) => AFTER[step.kind].includes(kind)).map(({ work }) => work);
+      const { kind } = step;
+      const earlier = AFTER[kind].flatMap((other) => works.get(other) ?? []);
       const work = earlier.length === 0 ? carry(step) : Promise.all(earlier).then(() => carry(step));
-      works.push({ kind: step.kind, work });
+      works.set(kind, AFTER[kind].includes(kind) ? [work] : [...(works.get(kind) ?? []), work]);
     }
   };
   let refusal: unknown;
@@ -182,7 +196,7 @@ async function carryOut(how: Applying, steps: Step[], { stop, rest }: Order): Pr
   } catch (error) {
     refusal = error;
   }
-  await Promise.all(works.map(({ work }) => work));
+  await Promise.all([...works.values()].flat());
   return { begun, failures, outputs, refusal };
 }
 
@@ -207,6 +221,9 @@ export function begin(how: Applying, step: Step, outputs: Outputs): Promise<void
       return setHairpin(how, step, outputs);
     case 'container-files':
       return changeContainerFiles(how, step, outputs);
+    case 'inside':
+    case 'reserve':
+      return heal(how, step);
     case 'sysctl':
       writeFileSync(`/proc/sys/${step.key}`, step.value);
       return undefined;
@@ -249,6 +266,13 @@ export type HostStep = Extract<
 async function onHost(how: Applying, step: HostStep): Promise<void> {
   const { carryOutOnHost } = await import('./apply-host.ts');
   await carryOutOnHost(how, step);
+}
+
+/** What no start needs, either. */
+async function heal(how: Applying, step: InsideStep | ReserveStep): Promise<void> {
+  const { mendInside, reserve } = await import('./heal.ts');
+  if (step.kind === 'reserve') reserve(step);
+  else await mendInside(how, step);
 }
 
 /** Loaded while `ip` works. */

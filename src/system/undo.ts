@@ -42,6 +42,8 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
       return { ...step, files: { resolvConf: null, hosts: [], hostname: null, dropIns: [] }, before: outputs.written };
     case 'connections':
     case 'hairpin':
+    case 'inside':
+    case 'reserve':
     case 'reload-dnsmasq':
       return null;
     case 'sysctl':

@@ -243,7 +243,7 @@ describeLab("What a container's own DHCP client is told", () => {
   });
 
   describe('`status` says', () => {
-    it('that a resolv.conf or an MTU is not what was asked for, until `configure` puts it right', async () => {
+    it('that a resolv.conf is not what was asked for, until `configure` puts it right; an MTU, `up` puts right', async () => {
       await options('web', 'mtu = 1300\n');
       await start('web');
       await start('other');
@@ -254,13 +254,14 @@ describeLab("What a container's own DHCP client is told", () => {
         'echo nameserver 192.0.2.9 >/etc/resolv.conf; ip link set eth0 mtu 1200',
       ]);
       expect(await findings()).toEqual([
+        'host: in container web: ip link set dev eth0 mtu 1300 (nethooks up)',
         'web: its resolv.conf says "nameserver 192.0.2.9", not "nameserver 10.0.0.1, search lxc" (nethooks configure web)',
-        'web: the MTU of its eth0 is 1200, not 1300 (nethooks configure web)',
       ]);
       expect((await host.run(['nethooks', 'status'])).stderr).toContain('web: its resolv.conf says');
+      expect(await must(host, ['nethooks', 'up'])).toBe('in container web: ip link set dev eth0 mtu 1300\n');
+      expect(await mtu('web')).toBe('1300');
       await configure('web');
       expect(await findings()).toEqual([]);
-      expect(await mtu('web')).toBe('1300');
     });
 
     it('nothing where the same is said in other words, where the file is a link, or is not of our writing', async () => {

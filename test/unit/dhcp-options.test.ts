@@ -5,14 +5,14 @@ import type { AttachmentRecord, Interface } from '../../src/model/attachment.ts'
 import type { NetworkConfig } from '../../src/model/config.ts';
 import { NO_OPTIONS } from '../../src/model/container-options.ts';
 import { dhcpOptionsText, macTags, optionNumbers } from '../../src/model/dhcp-options.ts';
-import type { HostFacts } from '../../src/model/facts.ts';
-import { MAC_TAGS } from '../../src/model/paths.ts';
+import { MAC_TAGS, UPSTREAMS } from '../../src/model/paths.ts';
 import { parseResolvConf, showResolvConf } from '../../src/model/resolv-conf.ts';
 import { describe as describeStep } from '../../src/model/step.ts';
 import { planNames, withDhcpOptions } from '../../src/plan/attachment/attach.ts';
 import { dhcpOptions } from '../../src/plan/attachment/container-files.ts';
 import type { FileFacts } from '../../src/plan/attachment/facts.ts';
 import { planDnsmasq } from '../../src/plan/host/dnsmasq.ts';
+import { facts, link } from './host-facts.ts';
 
 const MAC = '02:6e:0a:00:00:05';
 const TAGS = 'tag:mac0-02,tag:mac1-6e,tag:mac2-0a,tag:mac3-00,tag:mac4-00,tag:mac5-05';
@@ -157,38 +157,19 @@ describe('a start writes', () => {
 });
 
 describe('`up`', () => {
-  const path = `${DIRECTORY}/dhcp-options/web.eth0`;
-  const plan = (found: string | null, pid: number | null = 7, tags = macTags()) => {
-    const base = {
-      files: {},
-      upstreams: [],
-      links: [],
-      defaultDevice: null,
-      dnsmasqVersion: '2.90',
-      dhcpOptions: [],
-      dnsmasq: {},
-    } as unknown as HostFacts;
-    const [networks, now] = [[network()], planDnsmasq([network()], base)];
-    const conf = now.flatMap((step) =>
-      step.kind === 'file' && step.path.endsWith('dnsmasq.conf') ? step.content : [],
-    );
-    const facts = {
-      ...base,
-      files: { [MAC_TAGS]: tags },
-      dnsmasq: { br0: { conf: String(conf[0]), pid } },
-      dhcpOptions: [{ network: 'br0', path, found, wanted: 'text' }],
-    };
-    return planDnsmasq(networks, facts)
-      .filter((step) => step.kind !== 'file' || step.path === path)
-      .map((step) => (step.kind === 'file' ? step.content : step.kind));
-  };
-
-  it('brings back a file that is lost or wrong, and has dnsmasq forget what was wrong', () => {
-    expect(plan('text')).toEqual([]);
-    expect(plan(null)).toEqual(['text']);
-    expect(plan('other')).toEqual(['text', 'reload-dnsmasq']);
-    expect(plan('other', null)).toEqual(['text', 'dnsmasq']);
-    expect(plan('other', 7, 'tags of another version')).toEqual(['text', 'dnsmasq']);
+  it('restarts dnsmasq for tags of another version', () => {
+    const base = facts({ dnsmasqVersion: '2.90', links: [link('br0')] });
+    const conf = planDnsmasq([network()], base).flatMap((step) =>
+      step.kind === 'file' && step.path.endsWith('dnsmasq.conf') ? [String(step.content)] : [],
+    )[0];
+    const kinds = (tags: string) =>
+      planDnsmasq([network()], {
+        ...base,
+        files: { [MAC_TAGS]: tags, [UPSTREAMS]: '' },
+        dnsmasq: { br0: { conf: conf ?? '', pid: 7, noted: true, outdated: null, hung: false } },
+      }).map(({ kind }) => kind);
+    expect(kinds(macTags())).toEqual([]);
+    expect(kinds('tags of another version')).toEqual(['file', 'dnsmasq']);
   });
 
   it('shows of a long file how it begins', () => {

@@ -42,7 +42,6 @@ export const facts = (values: Partial<HostFacts> = {}): HostFacts => ({
   unsure: [],
   iptables: [],
   files: {},
-  dhcpOptions: [],
   dnsmasq: {},
   resolver: { kind: 'file', text: null, link: null, registered: {} },
   upstreams: [],

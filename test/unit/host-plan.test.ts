@@ -11,7 +11,7 @@ import { facts, link, network } from './host-facts.ts';
 describe('a bridge of somebody else', () => {
   const bridge = link('br0', { kind: 'bridge' });
   const refusals = (links: LinkFact[], more: Partial<HostFacts> = {}, values: object = {}) =>
-    planBridge(network('br0', values), facts({ links, ...more }), { stale: [], going: [] }).refusals;
+    planBridge(network('br0', values), facts({ links, ...more }), { stale: [], going: [], known: false }).refusals;
 
   it.each(['', 'vlan', 'bond', 'wlan', 'vxlan'])('with a port of kind "%s" leads to a LAN: no DHCP there', (kind) => {
     const port = link('port0', { kind, master: 'br0' });
@@ -49,7 +49,12 @@ describe('a bridge of somebody else', () => {
 describe('fifty networks go', () => {
   const networks = Array.from({ length: 50 }, (_, index) => network(`br${index}`, { address: `10.0.${index}.1/24` }));
   const bridges = networks.map(({ name }) => link(name, { kind: 'bridge', alias: ALIAS }));
-  const dnsmasq = Object.fromEntries(networks.map(({ name }, index) => [name, { conf: name, pid: 100 + index }]));
+  const dnsmasq = Object.fromEntries(
+    networks.map(({ name }, index) => [
+      name,
+      { conf: name, pid: 100 + index, noted: true, outdated: null, hung: false },
+    ]),
+  );
   const record = { ...EMPTY_RECORD, networks };
   const down = (links: LinkFact[], values: Partial<HostFacts> = {}) =>
     planHost({ host: record.host, networks: [], hooks: null }, facts({ links, ...values }), record).steps;

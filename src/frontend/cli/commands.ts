@@ -103,6 +103,7 @@ export const COMMANDS = {
     worth: 'changes',
     options: {
       'dry-run': dryRun,
+      check: { help: 'the same, with exit status 3 if anything would: what `nethooks plan` does' },
       json: steps,
       'last-good': { help: 'go on with the last good configuration where the file has a mistake, as at boot' },
     },
@@ -131,7 +132,6 @@ export const COMMANDS = {
     },
   },
   doctor: {
-    worth: 'changes',
     help: 'look for whatever may keep containers from their network; exit status 3 if anything does',
     worth: 'changes',
     options: {

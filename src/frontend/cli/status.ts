@@ -26,7 +26,7 @@ export async function status({ config: file, json, graph, format }: OptionsOf<'s
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...healingFindings(), ...(await containerFindings(exec)));
+  current.findings.push(...healingFindings(), ...containerFindings());
   await show(current, forms[0] ?? 'text');
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
 }

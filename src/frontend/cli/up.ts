@@ -8,7 +8,7 @@ import type { Config } from '../../model/config.ts';
 import { inOneLine } from '../../model/finding.ts';
 import type { HostSpec } from '../../plan/host/host.ts';
 import { forgetHealing } from '../../store/healing.ts';
-import { execUntil } from '../../system/exec.ts';
+import { type Exec, execUntil } from '../../system/exec.ts';
 import { hooksDirectory } from '../../system/install.ts';
 import { sweepAfter } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
@@ -21,9 +21,9 @@ const WAIT_SECONDS = 30;
 
 /** Brings the host to what the configuration says. */
 export async function up(options: OptionsOf<'up'>): Promise<number> {
-  if (options.dryRun) {
-    await show(options);
-    return EXIT.ok;
+  if (options.dryRun || options.check) {
+    const differs = await show(options);
+    return differs && options.check ? EXIT.drift : EXIT.ok;
   }
   const change = changeTo(await asked(options));
   requireRoot('up');
@@ -53,9 +53,14 @@ async function show(options: OptionsOf<'up'>): Promise<boolean> {
 }
 
 /** The change that makes a host fit its configuration. */
-export function changeTo({ host, networks }: Config): Change {
+export function changeTo(config: Config): Change {
+  const { host, networks } = config;
   const spec: HostSpec = { host, networks, hooks: hooksDirectory() };
-  return { spec: () => spec };
+  const findLost = async (exec: Exec) => {
+    const { lostContainers } = await import('../lxc/lost.ts');
+    return lostContainers(config, exec);
+  };
+  return { spec: () => spec, findLost, thorough: true };
 }
 
 const asked = ({ config, lastGood }: OptionsOf<'up'>): Promise<Config> =>

@@ -17,8 +17,11 @@ export async function run({ env, ...how }: HookContext): Promise<void> {
   // Called once per family; IPv4 is ours, and `--all` comes at the end of `ifup -a` with the family "meta".
   if (env.ADDRFAM !== 'inet' && env.ADDRFAM !== 'meta') return;
   if (env.IFACE === 'lo' || isPaused()) return;
-  const { host, networks } = (await knownConfig()).config;
-  const plan = await changeHost(how, { spec: () => ({ host, networks, hooks: hooksDirectory() }) }, WAIT_SECONDS);
+  const { config } = await knownConfig();
+  const { host, networks } = config;
+  const findLost = async () => (await import('../lxc/lost.ts')).lostContainers(config, how.exec);
+  const change = { spec: () => ({ host, networks, hooks: hooksDirectory() }), findLost };
+  const plan = await changeHost(how, change, WAIT_SECONDS);
   keepGood();
   for (const text of remarks(plan)) how.log(text);
   await sweepAfter(how, plan);

@@ -28,12 +28,18 @@ export interface BridgeHistory {
   stale: string[];
   /** Bridges that this very plan takes down. */
   going: string[];
+  /** Whether the bridge that an earlier plan found or made is in the record. */
+  known: boolean;
 }
 
 /** What makes the bridge with its address. */
-export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, going }: BridgeHistory): Plan {
+export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, going, known }: BridgeHistory): Plan {
   const { name } = network;
-  const link = facts.links.find((candidate) => candidate.name === name);
+  const found = facts.links.find((candidate) => candidate.name === name);
+  const mac = macFor(network.address);
+  // Of our making by its MAC: somebody has taken the alias away.
+  const isNameless = known && found?.alias === '' && found.kind === 'bridge' && found.mac === mac;
+  const link = found && isNameless ? { ...found, alias: ALIAS } : found;
   const own = cidrOf(network);
   const plan: Plan = { steps: [], warnings: [], refusals: refusals(network, facts, link, going) };
   if (plan.refusals.length > 0) return plan;
@@ -48,13 +54,17 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, go
   };
   if (!link) {
     // A fixed MAC, or the bridge would take on the lowest of its ports' and confuse every neighbour table.
-    act(`link add name ${name} address ${macFor(network.address)} mtu ${mtu} type bridge`, `link del dev ${name}`);
+    act(`link add name ${name} address ${mac} mtu ${mtu} type bridge`, `link del dev ${name}`);
     commands.push(`link set dev ${name} alias ${ALIAS}`);
   } else if (link.mtu !== mtu && (link.alias === ALIAS || network.mtu !== 'auto')) {
     act(`link set dev ${name} mtu ${mtu}`, `link set dev ${name} mtu ${link.mtu}`);
   }
+  if (isNameless) commands.push(`link set dev ${name} alias ${ALIAS}`);
+  // Somebody has made it anew: containers know its address by the MAC that it had.
+  if (link?.alias === ALIAS && link.mac !== mac)
+    act(`link set dev ${name} address ${mac}`, `link set dev ${name} address ${link.mac}`);
   // Before the first port joins. It stays so: whose bridge it is keeps it.
-  if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
+  else if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
   // Left by a `down` that was killed.
   if (link?.alias === ALIAS && link.group === GOING)
     act(`link set dev ${name} group default`, `link set dev ${name} group ${GOING}`);

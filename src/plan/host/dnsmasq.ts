@@ -151,24 +151,24 @@ export function planDnsmasq(networks: NetworkConfig[], facts: HostFacts): Step[]
   const wantedTags = wanted.some(({ dhcp }) => dhcp !== null) ? macTags() : null;
   write(MAC_TAGS, tags, wantedTags);
   const daemons: DnsmasqStep[] = [];
-  const reloads: Step[] = [];
   for (const network of wanted) {
-    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null };
+    const fact = facts.dnsmasq[network.name] ?? { conf: null, pid: null, noted: false, outdated: null, hung: false };
     const conf = dnsmasqConfig(network, wanted, facts);
     write(dnsmasqConf(network.name), fact.conf, conf);
     const directories = [dhcpHostsDir(network.name), dhcpOptionsDir(network.name), namesDir(network.domain), STATE];
     const daemon = { kind: 'dnsmasq' as const, network: network.name, directories };
     if (fact.pid === null) daemons.push({ ...daemon, action: 'start' });
-    else if (fact.conf !== conf || (tags !== null && tags !== wantedTags))
+    else if (fact.hung) daemons.push({ ...daemon, action: 'restart', hung: true });
+    else if (fact.conf !== conf || (tags !== null && tags !== wantedTags) || isOutdated(network.name, facts))
       daemons.push({ ...daemon, action: 'restart' });
-    const own = facts.dhcpOptions.filter((one) => one.network === network.name && one.found !== one.wanted);
-    for (const { path, found, wanted: text } of own) write(path, found, text);
-    // It forgets no option by itself. One that is only starting has none.
-    if (own.some(({ found }) => found !== null) && daemons.at(-1)?.network !== network.name)
-      reloads.push({ kind: 'reload-dnsmasq', network: network.name });
+    else if (!fact.noted) write(dnsmasqPid(network.name), null, `${fact.pid}\n`);
   }
-  return [...gone, ...files, ...daemons, ...reloads];
+  return [...gone, ...files, ...daemons];
 }
+
+/** Whether it waits for what will never come: files in directories, DHCP on a bridge, that are not there any more. */
+const isOutdated = (network: string, { dnsmasq, links }: HostFacts): boolean =>
+  dnsmasq[network]?.outdated != null || !links.some(({ name }) => name === network);
 
 /** Whether dnsmasq notices hosts files that go only when it is told to read all anew (dnsmasq's CHANGELOG, 2.87). */
 const forgetsLate = ({ dnsmasqVersion }: HostFacts): boolean => {
@@ -182,7 +182,14 @@ export function planDnsmasqDown(networks: { name: string }[], facts: HostFacts):
   const files: Step[] = [];
   for (const { name } of networks) {
     const fact = facts.dnsmasq[name];
-    if (fact?.pid) stops.push({ kind: 'dnsmasq', action: 'stop', network: name, directories: [] });
+    if (fact?.pid)
+      stops.push({
+        kind: 'dnsmasq',
+        action: 'stop',
+        network: name,
+        directories: [],
+        ...(fact.hung && { hung: true as const }),
+      });
     if (fact?.conf) files.push({ kind: 'file', path: dnsmasqConf(name), before: fact.conf, content: null });
   }
   return [...stops, ...files];

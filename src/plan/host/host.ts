@@ -49,7 +49,10 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
   const firewalld = none ? [] : planFirewalld(networks, facts);
   return join([
     only(planDnsmasqDown(stale, facts)),
-    ...networks.map((network) => planBridge(network, facts, { stale: applied(network.name), going })),
+    ...networks.map((network) => {
+      const known = named(record.networks, network.name);
+      return planBridge(network, facts, { stale: applied(network.name), going, known });
+    }),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
     only(planDnsmasq(networks, facts)),
     only(planHookLimits(spec.host, none, facts)),
