@@ -30,6 +30,7 @@ const ACTIONS: Actions = {
   detach: async ([target], options) => (await import('./attach.ts')).detach(target, options),
   setup: async (_, options) => (await import('./setup.ts')).setup(options),
   teardown: async (_, options) => (await import('./teardown.ts')).teardown(options),
+  'take-over': async ([what], options) => (await import('./take-over.ts')).takeOver(what, options),
   addresses: ([networks], options) => addresses(networks, options),
   'net.d write': (_, options) => writeNetD(options),
   'net.d list': (_, options) => listNetD(options),

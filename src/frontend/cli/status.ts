@@ -8,6 +8,7 @@ import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
 import { execUntil } from '../../system/exec.ts';
 import { printable } from '../../system/log.ts';
+import { lxcNetFindings } from '../lxc/lxc-net.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
@@ -21,7 +22,7 @@ export async function status({ config: file, json }: OptionsOf<'status'>): Promi
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...(await containerFindings(exec)));
+  current.findings.push(...lxcNetFindings(), ...(await containerFindings(exec)));
   if (json) console.log(JSON.stringify(current, null, 2));
   else print(current);
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
@@ -39,8 +40,14 @@ function print({ networks, forwarding, resolver, upstreams, findings }: Status):
     if (isDrift(one)) row(one.severity, showFinding(one));
     else warn(showFinding(one));
   for (const remedy of new Set(findings.flatMap((one) => one.remedy ?? [])))
-    row('', `\`${remedy}\` ${remedy === 'nethooks gc' ? 'takes back what is left' : 'brings it back'}`);
+    row('', `\`${remedy}\` ${REMEDIES[remedy] ?? 'brings it back'}`);
 }
+
+/** What commands do about findings. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  'nethooks gc': 'takes back what is left',
+  'nethooks take-over lxc-net': 'makes one of the two',
+};
 
 /** One line about a network. */
 export const headline = ({ name, address, bridge, domain }: NetworkStatus): string =>

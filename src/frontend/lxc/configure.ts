@@ -20,6 +20,7 @@ import {
   adopted,
   hookWords,
   type Mode,
+  macsIn,
   modeOf,
   originalOf,
   overridingLine,
@@ -48,6 +49,8 @@ export interface ConfigureRequest {
   nic: string;
   /** Take out again what `configure` wrote. */
   remove: boolean;
+  /** MACs that interfaces are to have from now on, by the N of lxc.net.N: those that they have. */
+  macs?: Readonly<Record<string, string>>;
   /** With `remove`: also what was there before `configure` and is ours, given what is left then. */
   release: Remaining | null;
 }
@@ -181,6 +184,7 @@ function adoptedText(config: Config, hooks: string, request: ConfigureRequest, t
       hooks,
       include,
       netAdmin: options.netAdmin,
+      macs: { ...macsIn(text, original), ...request.macs },
     },
     readInclude,
   );
