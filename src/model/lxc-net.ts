@@ -3,6 +3,7 @@
  * script reads /etc/default/lxc, and that one reads /etc/default/lxc-net.
  */
 import { isIPv4, netmask, subnetCidr } from './address.ts';
+import type { KeptRecord } from './attachment.ts';
 import type { AddressRange } from './config.ts';
 import { isDomainName, isInterfaceName } from './names.ts';
 
@@ -150,4 +151,57 @@ export interface LxcNetRecord {
   active: boolean;
   /** The containers whose configuration was changed. */
   containers: string[];
+}
+
+/** An interface of a container that is on lxc-net's bridge. */
+export interface TakenNic {
+  /** The N of lxc.net.N. */
+  index: number;
+  ifname: string;
+  /** By its configuration, or as it runs; null when it gets another one at each start. */
+  mac: string | null;
+  /** Whether its configuration says the MAC. */
+  hasOwnMac: boolean;
+  /** By its configuration. */
+  address: string | null;
+  /** What it has while it runs. */
+  running: readonly string[];
+}
+
+export interface TakenContainer {
+  name: string;
+  configFile: string;
+  nics: readonly TakenNic[];
+  kept: KeptRecord;
+}
+
+/** A line of dnsmasq's lease file. */
+export interface LxcNetLease {
+  address: string;
+  mac: string;
+  hostname: string | null;
+}
+
+/** A line of LXC_DHCP_CONFILE. */
+export interface ConfLine {
+  /** FILE:LINE. */
+  place: string;
+  text: string;
+}
+
+/** An address that stays a container's. */
+export interface Taken {
+  container: string;
+  nic: TakenNic;
+  address: string;
+  /** Whether lxc-net's dnsmasq was told that it has this one: then the container's options say so from now on. */
+  isTold: boolean;
+}
+
+export interface Shares {
+  taken: Taken[];
+  /** Leases of machines that are no container of ours. */
+  foreign: LxcNetLease[];
+  /** What stays of the lines of LXC_DHCP_CONFILE. */
+  lines: ConfLine[];
 }

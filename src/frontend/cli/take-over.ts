@@ -13,19 +13,18 @@ import { existingConfig } from '../../host/first-config.ts';
 import { bare, contains } from '../../model/address.ts';
 import { holderIdOf } from '../../model/attachment.ts';
 import type { Config } from '../../model/config.ts';
-import { LXC_NET_DEFAULTS, type LxcNetRecord } from '../../model/lxc-net.ts';
+import { LXC_NET_DEFAULTS, type LxcNetRecord, type Shares, type TakenContainer } from '../../model/lxc-net.ts';
 import { LXC_NET_RECORD, leasesFile, lxcNetLeases } from '../../model/paths.ts';
 import { describe, type Step } from '../../model/step.ts';
+import { planKept } from '../../plan/attachment/taken-over.ts';
 import {
   type LxcNetFacts,
   planLxcNetStart,
   planReturn,
   planTakeOver,
   returnedLeases,
-  type Shares,
   sectionOf,
   sharesOf,
-  type TakenContainer,
 } from '../../plan/host/take-over.ts';
 import { withBlock } from '../../plan/marked-block.ts';
 import { reserveAddress, storeOf } from '../../store/addresses.ts';
@@ -147,7 +146,10 @@ async function prepare(how: Applying, mode: LxcNetRecord['mode']): Promise<Prepa
   const containers = containerSteps(wanted, hooks, mode, facts, shares);
   refusals.push(...containers.refusals);
   if (refusals.length > 0) throw new NethooksError(refusals.join('\n'));
-  const plan = planTakeOver({ mode, changed: containers.changed, shares }, facts);
+  const plan = planTakeOver(
+    { mode, changed: containers.changed, kept: planKept(settings, shares, facts.containers) },
+    facts,
+  );
   plan.notes.push(...containers.notes);
   return { facts, shares, steps: [...(section?.steps ?? []), ...containers.steps], plan };
 }

@@ -2,11 +2,18 @@
 import { dirname } from 'node:path';
 import { readLinks } from '../../host/facts.ts';
 import type { Finding } from '../../model/finding.ts';
-import { LXC_NET_DEFAULTS, type LxcNetRecord } from '../../model/lxc-net.ts';
+import {
+  type ConfLine,
+  LXC_NET_DEFAULTS,
+  type LxcNetLease,
+  type LxcNetRecord,
+  type TakenContainer,
+  type TakenNic,
+} from '../../model/lxc-net.ts';
 import { LXC_NET_RECORD, leasesFile, lxcNetLeases } from '../../model/paths.ts';
 import { boolean, fields, listOf, text, word } from '../../model/shape.ts';
 import { ALIAS } from '../../plan/host/bridge.ts';
-import type { ConfLine, LxcNetFacts, LxcNetLease, TakenContainer, TakenNic } from '../../plan/host/take-over.ts';
+import type { LxcNetFacts } from '../../plan/host/take-over.ts';
 import { readKept } from '../../store/records.ts';
 import type { Exec } from '../../system/exec.ts';
 import { readText } from '../../system/files.ts';

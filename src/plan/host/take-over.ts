@@ -4,53 +4,25 @@
  * Its script takes address and bridge away when it is stopped. It does nothing at all where USE_LXC_BRIDGE is not "true", so that is said
  * first: then the bridge stays as it is, and only dnsmasq and rules change hands.
  */
-import { bare, contains, overlaps, sizeOf, subnetCidr, subnetOf, toAddress, toNumber } from '../../model/address.ts';
-import { type Interface, ipv4Of, type KeptRecord } from '../../model/attachment.ts';
-import type { AddressRange, NetworkConfig } from '../../model/config.ts';
+import { contains, sizeOf, subnetCidr, subnetOf, toAddress, toNumber } from '../../model/address.ts';
+import { ipv4Of } from '../../model/attachment.ts';
+import type { AddressRange } from '../../model/config.ts';
 import type { LinkFact } from '../../model/facts.ts';
-import { LXC_NET_DEFAULTS, type LxcNet, type LxcNetRecord } from '../../model/lxc-net.ts';
+import {
+  type ConfLine,
+  LXC_NET_DEFAULTS,
+  type LxcNet,
+  type LxcNetLease,
+  type LxcNetRecord,
+  type Shares,
+  type Taken,
+  type TakenContainer,
+} from '../../model/lxc-net.ts';
 import { dnsName } from '../../model/names.ts';
-import { keptRecord, LXC_NET_RECORD, leasedName, leasesFile, lxcNetLeases } from '../../model/paths.ts';
-import type { FileStep, Step } from '../../model/step.ts';
-import { dhcpHost, reservationFile } from '../attachment/names.ts';
+import { LXC_NET_RECORD, leasedName, leasesFile, lxcNetLeases } from '../../model/paths.ts';
+import type { FileStep, LxcNetStep, Step } from '../../model/step.ts';
 import { withBlock, withoutBlock } from '../marked-block.ts';
 import { ALIAS } from './bridge.ts';
-
-/** An interface of a container that is on lxc-net's bridge. */
-export interface TakenNic {
-  /** The N of lxc.net.N. */
-  index: number;
-  ifname: string;
-  /** By its configuration, or as it runs; null when it gets another one at each start. */
-  mac: string | null;
-  /** Whether its configuration says the MAC. */
-  hasOwnMac: boolean;
-  /** By its configuration. */
-  address: string | null;
-  /** What it has while it runs. */
-  running: readonly string[];
-}
-
-export interface TakenContainer {
-  name: string;
-  configFile: string;
-  nics: readonly TakenNic[];
-  kept: KeptRecord;
-}
-
-/** A line of dnsmasq's lease file. */
-export interface LxcNetLease {
-  address: string;
-  mac: string;
-  hostname: string | null;
-}
-
-/** A line of LXC_DHCP_CONFILE. */
-export interface ConfLine {
-  /** FILE:LINE. */
-  place: string;
-  text: string;
-}
 
 export interface LxcNetFacts {
   settings: LxcNet;
@@ -68,30 +40,9 @@ export interface LxcNetFacts {
   enabled: boolean;
   active: boolean;
   /** What it has started and loaded. */
-  left: LxcNetLeft;
+  left: LxcNetStep['left'];
   /** Whether our dnsmasq has leases of that network. */
   hasLeases: boolean;
-}
-
-/** What lxc-net leaves on a host while it is up. */
-export interface LxcNetLeft {
-  /** pid of its dnsmasq; null when it does not run. */
-  dnsmasq: number | null;
-  /** Tables in nft's words: `inet lxc`. */
-  tables: readonly string[];
-  /** Rules in the words of iptables-save, each with its table. */
-  rules: readonly { table: string; line: string }[];
-  /** Files in /run/lxc that say that it is up. */
-  marks: readonly string[];
-}
-
-/** An address that stays a container's. */
-export interface Taken {
-  container: string;
-  nic: TakenNic;
-  address: string;
-  /** Whether lxc-net's dnsmasq was told that it has this one: then the container's options say so from now on. */
-  isTold: boolean;
 }
 
 // ---- Who has which address
@@ -125,14 +76,6 @@ function toldHosts(lines: readonly ConfLine[], subnet: string): Told[] {
 }
 const MAC = /^([\da-f]{2}:){5}[\da-f]{2}$/i;
 const TIME = /^(\d+[smhdw]?|infinite|ignore)$/;
-
-export interface Shares {
-  taken: Taken[];
-  /** Leases of machines that are no container of ours. */
-  foreign: LxcNetLease[];
-  /** What stays of the lines of LXC_DHCP_CONFILE. */
-  lines: ConfLine[];
-}
 
 /** Each container's address: as its configuration says, as dnsmasq was told, as it has it now, or by its last lease. */
 export function sharesOf({ settings, containers, leases, confLines }: LxcNetFacts): Shares {
@@ -270,12 +213,12 @@ export interface TakeOverSpec {
   mode: LxcNetRecord['mode'];
   /** The containers whose configuration is changed. */
   changed: readonly string[];
-  /** For `here`: what is kept for whom. */
-  shares: Shares;
+  /** What makes addresses stay with those who have them (plan/attachment/taken-over.ts). */
+  kept: readonly Step[];
 }
 
 /** What there is to do, in its order; nothing when all is done. */
-export function planTakeOver({ mode, changed, shares }: TakeOverSpec, facts: LxcNetFacts): TakeOver {
+export function planTakeOver({ mode, changed, kept }: TakeOverSpec, facts: LxcNetFacts): TakeOver {
   const { settings, defaults, record, links, left } = facts;
   const { bridge } = settings;
   const link = links.find(({ name }) => name === bridge);
@@ -291,7 +234,7 @@ export function planTakeOver({ mode, changed, shares }: TakeOverSpec, facts: Lxc
   const files: Step[] = [
     ...file(LXC_NET_RECORD, facts.recordText, `${JSON.stringify(noted)}\n`),
     ...file(LXC_NET_DEFAULTS, defaults, withBlock(defaults ?? '', ['USE_LXC_BRIDGE="false"'])),
-    ...(mode === 'here' ? keptFiles(settings, shares, facts) : []),
+    ...kept,
   ];
   const unit: Step[] =
     facts.systemd && (facts.enabled || facts.active)
@@ -339,49 +282,6 @@ export function planTakeOver({ mode, changed, shares }: TakeOverSpec, facts: Lxc
   };
 }
 
-/** By these a container finds its address again, dnsmasq keeps it for its MAC, and the name of one that runs is answered. */
-function keptFiles({ bridge, prefix }: LxcNet, { taken, foreign }: Shares, { containers }: LxcNetFacts): Step[] {
-  const names = new Map<string, string>();
-  const steps: FileStep[] = [];
-  for (const { address, mac, hostname } of foreign)
-    if (hostname !== null && dnsName(hostname) !== null) names.set(address, `${mac} ${hostname}`);
-  for (const { name, kept } of containers) {
-    const own = taken.filter(({ container }) => container === name);
-    const interfaces = own.map((one) => interfaceOf(one, bridge, prefix));
-    if (interfaces.every((one) => isKept(kept, one))) continue;
-    for (const { nic, address } of own)
-      if (nic.mac !== null && nic.running.includes(address)) names.set(address, `${nic.mac} ${dnsName(name)}`);
-    const owner = { kind: 'lxc' as const, name };
-    for (const one of interfaces)
-      if (one.mac !== '') steps.push(write(reservationFile(bridge, owner, one.ifname), dhcpHost(one)));
-    const others = kept.interfaces.filter(({ ifname }) => !interfaces.some((one) => one.ifname === ifname));
-    // The last of them: where it is there, the others are.
-    steps.push(write(keptRecord(name), JSON.stringify({ ...kept, interfaces: [...others, ...interfaces] })));
-  }
-  return [...[...names].map(([address, text]) => write(leasedName(address), `${text}\n`)), ...steps];
-}
-
-const isKept = (kept: KeptRecord, { network, ifname, addresses }: Interface): boolean =>
-  kept.interfaces.some(
-    (one) =>
-      one.network === network && one.ifname === ifname && one.addresses.map(bare).join() === addresses.map(bare).join(),
-  );
-
-function interfaceOf({ nic, address }: Taken, network: string, prefix: number): Interface {
-  return {
-    driver: 'none',
-    network,
-    domain: null,
-    ifname: nic.ifname,
-    addresses: [`${address}/${prefix}`],
-    gateways: [],
-    mac: nic.mac ?? '',
-    hostLink: null,
-    store: { dataDir: '/var/lib/cni/networks', network },
-  };
-}
-
-const write = (path: string, content: string): FileStep => ({ kind: 'file', path, before: null, content });
 const file = (path: string, before: string | null, content: string | null): FileStep[] =>
   before === content ? [] : [{ kind: 'file', path, before, content }];
 
@@ -439,7 +339,7 @@ export function returnedLeases({ theirs, ours, held, now }: ReturnedLeases): str
 
 /** What makes the return complete, once our network is down. */
 export function planLxcNetStart(record: LxcNetRecord, recordText: string, addresses: readonly string[]): Step[] {
-  const left: LxcNetLeft = { dnsmasq: null, tables: [], rules: [], marks: [] };
+  const left: LxcNetStep['left'] = { dnsmasq: null, tables: [], rules: [], marks: [] };
   return [
     ...(record.mode === 'here' ? [remove(leasesFile(record.bridge))] : []),
     ...addresses.map((address) => remove(leasedName(address))),
@@ -450,9 +350,3 @@ export function planLxcNetStart(record: LxcNetRecord, recordText: string, addres
 }
 
 const remove = (path: string): FileStep => ({ kind: 'file', path, before: null, content: null });
-
-/** Which of our networks lxc-net's subnet is in the way of. */
-export const overlapping = (settings: LxcNet, networks: readonly NetworkConfig[]): NetworkConfig[] =>
-  networks.filter(
-    ({ name, subnet }) => name !== settings.bridge && overlaps(subnet, `${settings.address}/${settings.prefix}`),
-  );
