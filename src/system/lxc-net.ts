@@ -115,11 +115,13 @@ async function endDnsmasq(bridge: string): Promise<void> {
 
 /** Its bridge gets another MAC than we gave it at boot: the kernel tells that whoever runs on it, or they would find out after a minute. */
 function start(exec: Exec, bridge: string): void {
+  if (isLxcNetUp()) return;
   const notify = `/proc/sys/net/ipv4/conf/${bridge}/arp_notify`;
   const before = readText(notify);
   if (before !== null) writeFileSync(notify, '1');
   const script = SCRIPTS.find((path) => existsSync(path));
-  if (systemdRuns()) must(exec, 'systemctl', ['--quiet', 'start', 'lxc-net.service']);
-  else if (script !== undefined && !isLxcNetUp()) must(exec, script, ['start']);
+  // Its unit may be active since boot, when it did nothing.
+  if (systemdRuns()) must(exec, 'systemctl', ['--quiet', 'restart', 'lxc-net.service']);
+  else if (script !== undefined) must(exec, script, ['start']);
   if (before !== null && existsSync(notify)) writeFileSync(notify, before);
 }

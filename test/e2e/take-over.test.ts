@@ -1,6 +1,8 @@
 /** Debian's lxc-net beside us, taken over and given back, on a real Debian with systemd: one machine's life. */
 import { beforeAll, expect, it } from 'vitest';
-import { describeLab, eventually } from '../lab/lab.ts';
+import { copyRelease } from '../lab/installation.ts';
+import { changesOf, killed, nodeBuild, prepareKills } from '../lab/kill-at.ts';
+import { createContainers, describeLab, eventually, inContainer, labHost, must, sh as shOn } from '../lab/lab.ts';
 import { bootDebian, type DebianHost } from './debian.ts';
 
 const OUTSIDE = '198.51.100.1';
@@ -169,5 +171,61 @@ for name in web db; do lxc-start $name; done`,
     await hasAddress('web');
     await reachesOut('web');
     expect(await sh('ls -d /etc/nethooks /var/lib/nethooks /var/lib/cni 2>/dev/null || true')).toBe('');
+  });
+});
+
+describeLab('killed while it takes lxc-net over, or gives it back', () => {
+  it('at any point: the next run completes it', { timeout: 280_000 }, async () => {
+    const host = await labHost();
+    await copyRelease(host);
+    await prepareKills(host);
+    await shOn(host, '/usr/libexec/lxc/lxc-net start');
+    await createContainers(host, ['web', 'idle']);
+    await shOn(host, `echo 'lxc.net.0.hwaddr = ${MAC}' >>/var/lib/lxc/idle/config; lxc-start web`);
+    const address = () => shOn(host, 'lxc-attach -n web -- ip -4 -o address show eth0 | grep -o "inet [^ ]*"');
+    await eventually(address, 20_000);
+    const had = await address();
+    await must(host, ['./install.sh', '--no-apt'], { cwd: '/root/release', timeoutMs: 60_000 });
+    const state = () =>
+      shOn(
+        host,
+        `sha256sum /etc/default/lxc-net /etc/nethooks/nethooks.ini /var/lib/lxc/*/config
+nft list tables; ip -o link show lxcbr0 | grep -o "alias.*" || true; ls /var/lib/lxc/* /etc/default /var/lib/nethooks
+cat /var/lib/nethooks/lxc-net.json 2>/dev/null || true; pgrep -f -- "--interface=lxcbr0" | wc -l`,
+      );
+    const works = async () => {
+      expect(await address()).toBe(had);
+      await inContainer(host, 'web', ['ping', '-c', '1', '-W', '2', '198.51.100.1']);
+      expect(await must(host, ['nethooks', 'plan'])).toBe('nothing would change\n');
+    };
+    const [there, back] = [
+      ['take-over', 'lxc-net'],
+      ['take-over', '--undo'],
+    ];
+    const before = await state();
+    const changes = await changesOf(host, ...there);
+    const taken = await state();
+    expect(taken).not.toMatch(/table (inet|ip) lxc$/m);
+    await works();
+    const changesBack = await changesOf(host, ...back);
+    expect(await state()).toBe(before);
+    await works();
+    const some = (all: number, count: number) =>
+      Array.from({ length: count }, (_, index) => 1 + Math.floor((index * (all - 1)) / (count - 1)));
+    for (const at of some(changes, 14)) {
+      await killed(host, there, String(at));
+      await must(host, nodeBuild(...there));
+      expect(await state(), `killed at change ${at} of ${changes}`).toBe(taken);
+      await works();
+      await must(host, nodeBuild(...back));
+      expect(await state(), `given back after a kill at ${at}`).toBe(before);
+    }
+    for (const at of some(changesBack, 10)) {
+      await must(host, nodeBuild(...there));
+      await killed(host, back, String(at));
+      await must(host, nodeBuild(...back));
+      expect(await state(), `killed at change ${at} of ${changesBack} on the way back`).toBe(before);
+      await works();
+    }
   });
 });

@@ -20,7 +20,7 @@ import { readText } from '../../system/files.ts';
 import { readJson } from '../../system/json-file.ts';
 import { readInclude } from '../../system/lxc-include.ts';
 import { isLxcNetUp, lxcNetLeft, lxcNetSettings } from '../../system/lxc-net.ts';
-import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
+import { enablement, systemdRuns } from '../../system/systemd.ts';
 import { knownContainers, type LxcContainer } from './containers.ts';
 import { type LxcNic, withIncludes } from './lxc-config.ts';
 
@@ -44,7 +44,6 @@ export async function gatherLxcNetFacts(exec: Exec): Promise<LxcNetFacts> {
   const settings = lxcNetSettings();
   const { bridge, confFile } = settings;
   const systemd = systemdRuns();
-  const isUp = isLxcNetUp();
   return {
     settings,
     defaults: readText(LXC_NET_DEFAULTS),
@@ -56,7 +55,8 @@ export async function gatherLxcNetFacts(exec: Exec): Promise<LxcNetFacts> {
     recordText: readText(LXC_NET_RECORD),
     systemd,
     enabled: systemd && enablement(exec, UNIT) === 'enabled',
-    active: systemd ? isActive(exec, UNIT) : isUp,
+    // Not by its unit: lxc.service starts that at every boot, also where it does nothing.
+    active: isLxcNetUp(),
     left: lxcNetLeft(exec, settings),
     hasLeases: readText(leasesFile(bridge)) !== null,
   };
