@@ -190,8 +190,8 @@ describeLab('killed while it takes lxc-net over, or gives it back', () => {
       shOn(
         host,
         `sha256sum /etc/default/lxc-net /etc/nethooks/nethooks.ini /var/lib/lxc/*/config
-nft list tables; ip -o link show lxcbr0 | grep -o "alias.*" || true; ls /var/lib/lxc/* /etc/default /var/lib/nethooks
-cat /var/lib/nethooks/lxc-net.json 2>/dev/null || true; pgrep -f -- "--interface=lxcbr0" | wc -l`,
+nft list tables | sort; ip -o link show lxcbr0 | grep -o "alias.*" || true; ls /var/lib/lxc/* /etc/default; find /var/lib/nethooks /var/lib/cni -type f ! -name 'last*' ! -name '.*.nethooks' | sort
+cat /var/lib/nethooks/lxc-net.json 2>/dev/null || true; ps -C dnsmasq -o args= | sort`,
       );
     const works = async () => {
       expect(await address()).toBe(had);

@@ -263,6 +263,7 @@ function hold({ taken }: Shares, network: string): void {
 async function undoTakeOver(how: Applying, { dryRun, json }: TakeOverOptions, say: (line: string) => void) {
   const record = readLxcNetRecord();
   if (record === null) {
+    if (json) console.log(JSON.stringify({ steps: [] }, null, 2));
     say('nothing to give back: lxc-net is not taken over');
     return EXIT.ok;
   }
