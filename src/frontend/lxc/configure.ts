@@ -90,10 +90,10 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   const members = remove && ours === null ? [] : networksOf(config, after, options);
   const environment = environmentSteps(request, options, members);
   const given = remove && request.release !== null ? giveBack({ name, configFile }, request.release) : null;
-  const lxc = given?.steps ?? [
-    ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
-    ...fileStep(configFile, text, after),
-  ];
+  const keep = fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original);
+  const change = fileStep(configFile, text, after);
+  // The backup is there before the file is changed, and until it is as it was: a run that is killed in between is completed by the next.
+  const lxc = given?.steps ?? (after === original ? [...change, ...keep] : [...keep, ...change]);
   return {
     steps: [...environment.write, ...fileStep(ini, iniBefore, iniAfter), ...lxc, ...environment.remove],
     options,
