@@ -30,6 +30,10 @@ export const FIREWALLD_ZONE = '/etc/firewalld/zones/nethooks.xml';
 export const FIREWALLD_POLICY = '/etc/firewalld/policies/nethooks-in.xml';
 export const FIREWALLD_DIRECT = '/etc/firewalld/direct.xml';
 export const RESOLV_CONF = '/etc/resolv.conf';
+/** What was found of lxc-net when it was taken over (model/lxc-net.ts). */
+export const LXC_NET_RECORD = `${STATE}/lxc-net.json`;
+/** The leases of lxc-net's own dnsmasq. */
+export const lxcNetLeases = (bridge: string): string => `/var/lib/misc/dnsmasq.${bridge}.leases`;
 
 /** The directory of a network's dnsmasq: its configuration, pid and reservations. */
 const dnsmasqDir = (network: string): string => `${RUN}/dnsmasq/${network}`;

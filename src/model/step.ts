@@ -105,6 +105,20 @@ export interface DnsmasqStep {
   hung?: true;
 }
 
+/** What becomes of Debian's lxc-net: `end` ends its dnsmasq, `clean` removes its rules and marks, `start` brings all of it back. */
+export interface LxcNetStep {
+  kind: 'lxc-net';
+  action: 'end' | 'clean' | 'start';
+  bridge: string;
+  /** What there is of it. */
+  left: {
+    dnsmasq: number | null;
+    tables: readonly string[];
+    rules: readonly { table: string; line: string }[];
+    marks: readonly string[];
+  };
+}
+
 /** Has firewalld read its files. */
 export interface FirewalldStep {
   kind: 'firewalld';
@@ -226,6 +240,7 @@ export type Step =
   | DirectoryStep
   | UnitStep
   | DnsmasqStep
+  | LxcNetStep
   | FirewalldStep
   | ResolverStep;
 
@@ -297,6 +312,8 @@ export function describe(step: Step): string[] {
       return UNITS[step.action](step.units);
     case 'dnsmasq':
       return [`${step.action} dnsmasq for ${step.network}`];
+    case 'lxc-net':
+      return [LXC_NET[step.action]];
     case 'firewalld':
       return ['firewall-cmd --reload'];
     case 'resolver':
@@ -324,6 +341,12 @@ const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
   disable: (units) => units.map((unit) => `stop and disable ${unit}`),
   start: (units) => units.map((unit) => `start ${unit}`),
   forget: () => ['have systemd forget the units'],
+};
+
+const LXC_NET: Record<LxcNetStep['action'], string> = {
+  end: 'end the dnsmasq of lxc-net',
+  clean: 'remove the rules of lxc-net',
+  start: 'start lxc-net',
 };
 
 /** Lines that somebody reads; of more than that only how it begins. */

@@ -6,6 +6,7 @@ import type { Applying, HostStep } from './apply.ts';
 import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
 import { removeFile } from './files.ts';
+import { changeLxcNet } from './lxc-net.ts';
 import { changeDirectory, keepCopy, placeFile } from './place.ts';
 import { applyResolver } from './resolver.ts';
 import { applyUnits } from './systemd.ts';
@@ -35,6 +36,8 @@ export function carryOutOnHost(how: Applying, step: HostStep): Promise<void> | u
     case 'unit':
       applyUnits(exec, step);
       return undefined;
+    case 'lxc-net':
+      return changeLxcNet(exec, step);
     case 'firewalld':
       return program(exec, ['firewall-cmd', '--quiet', '--reload'], '');
     case 'resolver':

@@ -49,7 +49,7 @@ export interface Outputs {
 /** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs in parallel. */
 const AFTER: Record<Step['kind'], Step['kind'][]> = {
   // A bridge goes after its daemon, and hands its packets to chains that are there.
-  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements'],
+  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements', 'lxc-net'],
   // Rules name interfaces that need not be there yet. In parallel nft would compete for CPU with the bridge and delay dnsmasq.
   nft: ['nft', 'rules'],
   // firewalld empties what it reads its files for.
@@ -58,9 +58,10 @@ const AFTER: Record<Step['kind'], Step['kind'][]> = {
   sysctl: ['ip'],
   // Its configuration stands before it in a plan. The resolver is switched only once dnsmasq answers.
   dnsmasq: ['ip', 'file'],
-  file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit'],
+  file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit', 'lxc-net'],
   directory: ['file', 'directory', 'unit'],
   unit: ['file', 'directory', 'unit'],
+  'lxc-net': ['file', 'unit', 'lxc-net'],
   firewalld: ['file'],
   resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
   // The record says what the kernel is to have before it has it; a port leads to an address that answers.
@@ -258,6 +259,7 @@ export type HostStep = Extract<
       | 'file'
       | 'directory'
       | 'unit'
+      | 'lxc-net'
       | 'resolver';
   }
 >;

@@ -45,6 +45,7 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
     case 'inside':
     case 'reserve':
     case 'reload-dnsmasq':
+    case 'lxc-net':
       return null;
     case 'sysctl':
       return step.shared ? null : { ...step, value: step.before, before: step.value };

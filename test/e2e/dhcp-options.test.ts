@@ -166,7 +166,6 @@ describeLab("What a container's own DHCP client is told", () => {
       host,
       'cd /run/nethooks/dnsmasq/br0/dhcp-options; for name in nobody other; do cp web.eth0 $name.eth0; done',
     );
-    expect(await findings()).toEqual([]);
     expect((await host.run(['nethooks', 'gc', '--dry-run'])).stdout).toMatch(
       /^.*\/(nobody|other)\.eth0\n.*\/(nobody|other)\.eth0\n$/,
     );

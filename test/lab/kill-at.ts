@@ -16,14 +16,14 @@ export const nodeBuild = (...words: string[]): string[] => [
 ];
 
 /** How many changes a run makes, once for all. */
-export async function changesOf(host: ThrowawayHost, command: string): Promise<number> {
-  await must(host, nodeBuild(command), { env: { KILL_COUNT: '/root/changes' } });
+export async function changesOf(host: ThrowawayHost, ...command: string[]): Promise<number> {
+  await must(host, nodeBuild(...command), { env: { KILL_COUNT: '/root/changes' } });
   return Number(await sh(host, 'cat /root/changes; rm /root/changes'));
 }
 
 /** Runs it, and ends it at one of its changes. */
-export async function killed(host: ThrowawayHost, command: string, at: string): Promise<void> {
-  const { code, stderr } = await host.run(nodeBuild(command), { env: { KILL_AT: at } });
+export async function killed(host: ThrowawayHost, command: string | readonly string[], at: string): Promise<void> {
+  const { code, stderr } = await host.run(nodeBuild(...[command].flat()), { env: { KILL_AT: at } });
   expect({ code, stderr }).toEqual({ code: 137, stderr: '' });
 }
 

@@ -294,6 +294,17 @@ export const COMMANDS = {
     options: { 'dry-run': dryRun },
     worth: 'changes',
   },
+  'take-over': {
+    worth: 'changes',
+    help: "make the bridge of Debian's lxc-net a network of ours, with its containers, addresses and leases",
+    arguments: [['[what]', 'lxc-net']],
+    options: {
+      move: { help: 'bring its containers to our first network instead, and end its bridge' },
+      undo: { help: 'give it back as it was' },
+      'dry-run': dryRun,
+      json: steps,
+    },
+  },
   addresses: {
     help: 'show who holds which address, in every address store of this host',
     arguments: [['[network...]', '']],

@@ -34,6 +34,7 @@ const ACTIONS: Actions = {
   detach: async ([target], options) => (await import('./attach.ts')).detach(target, options),
   setup: async (_, options) => (await import('./setup.ts')).setup(options),
   teardown: async (_, options) => (await import('./teardown.ts')).teardown(options),
+  'take-over': async ([what], options) => (await import('./take-over.ts')).takeOver(what, options),
   addresses: ([networks], options) => addresses(networks, options),
   logs: async ([id], options) => (await import('./logs.ts')).logs(id, options),
   replay: async ([id], options) => (await import('./replay.ts')).replay(id, options),

@@ -28,6 +28,7 @@ import { readRoutes } from '../../system/routes.ts';
 import { systemdRuns } from '../../system/systemd.ts';
 import { DIRECTORIES, filesFor } from '../cni/net-d.ts';
 import { bridgesNamed } from '../lxc/give-back.ts';
+import { lxcNetFindings } from '../lxc/lxc-net.ts';
 import { sweepAfter } from '../sweep.ts';
 import type { OptionsOf } from './commands.ts';
 import { checkContainers, written } from './config.ts';
@@ -133,6 +134,7 @@ async function bringUp(
   console.log('');
   const { plan: missing, facts } = await planChange(exec, change);
   for (const network of statusOf(config, facts, missing).networks) console.log(headline(network));
+  for (const { text, remedy } of lxcNetFindings()) warn(`${text}: \`${remedy}\` makes it ours`);
   if (options.isFormer) console.log('A container from before is on its network again after: nethooks configure NAME');
   for (const line of next(networks[0]?.domain ?? '')) console.log(line);
   return EXIT.ok;

@@ -10,6 +10,7 @@ import { statusOf } from '../../host/status.ts';
 import { type Finding, showFinding } from '../../model/finding.ts';
 import { execUntil } from '../../system/exec.ts';
 import { printable } from '../../system/log.ts';
+import { lxcNetFindings } from '../lxc/lxc-net.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { warn } from './output.ts';
@@ -26,7 +27,7 @@ export async function status({ config: file, json, graph, format }: OptionsOf<'s
   const exec = execUntil(performance.now() + 60_000);
   const { plan, facts } = await planChange(exec, changeTo(config));
   const current = statusOf(config, facts, plan, mistake);
-  current.findings.push(...healingFindings(), ...containerFindings());
+  current.findings.push(...healingFindings(), ...lxcNetFindings(), ...containerFindings());
   await show(current, forms[0] ?? 'text');
   return current.findings.some(isDrift) ? EXIT.drift : EXIT.ok;
 }
@@ -50,6 +51,7 @@ async function show(current: Status, form: NonNullable<OptionsOf<'status'>['form
 const REMEDIES: Readonly<Record<string, string>> = {
   'nethooks gc': 'takes back what is left',
   'nethooks resume': 'ends the pause',
+  'nethooks take-over lxc-net': 'makes one of the two',
 };
 
 const isDrift = ({ severity }: Finding): boolean => severity !== 'warning';

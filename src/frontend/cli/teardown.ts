@@ -19,12 +19,14 @@ import { changeDirectory } from '../../system/place.ts';
 import { enablement, isActive, systemdRuns } from '../../system/systemd.ts';
 import { knownContainers } from '../lxc/containers.ts';
 import { giveAllBack, remainingOf, runningNotes } from '../lxc/give-back.ts';
+import { readLxcNetRecord } from '../lxc/lxc-net.ts';
 import { clearOwnFiles, hasOwnFiles } from '../lxc/own-files.ts';
 import { detach } from '../target/attach.ts';
 import type { OptionsOf } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { briefly, INSTALL_LIMIT_MS, onlyInstaller, sentences } from './installation.ts';
 import { warn } from './output.ts';
+import { giveLxcNetBack } from './take-over.ts';
 import { requireRoot } from './up.ts';
 
 type TeardownOptions = OptionsOf<'teardown'>;
@@ -66,6 +68,7 @@ async function wouldTakeBack(exec: Exec, { json, purge }: TeardownOptions): Prom
   }
   for (const { note } of lxc.running) console.log(note);
   for (const line of sentences(services)) console.log(`would ${line}`);
+  if (readLxcNetRecord()) console.log('would give lxc-net back: nethooks take-over --undo');
   for (const { owner } of connected()) console.log(`would disconnect ${showOwner(attachmentId(owner))}`);
   console.log('would take the networks down: nethooks down --files');
   for (const line of lxc.lines) console.log(`would ${line}`);
@@ -91,8 +94,16 @@ async function takeBack(exec: Exec, { json, purge }: TeardownOptions): Promise<v
     say(`disconnect ${showOwner(attachmentId(record.owner))}`);
     await detach(how, [record]);
   }
-  say('take the networks down: nethooks down --files');
-  for (const line of briefly(await down(how))) say(line);
+  const lxcNet = readLxcNetRecord();
+  const downAll = async (): Promise<void> => {
+    say('take the networks down: nethooks down --files');
+    for (const line of briefly(await down(how))) say(line);
+  };
+  if (lxcNet === null) await downAll();
+  else {
+    say('give lxc-net back: nethooks take-over --undo');
+    await giveLxcNetBack(how, lxcNet, downAll);
+  }
   // After default.conf has lost our lines, so that nobody makes a container with them any more; before the hooks that they call go.
   const lxc = await lxcGivenBack(exec, networks);
   for (const line of [...lxc.lines, ...lxc.notes]) say(line);

@@ -11,7 +11,7 @@ import { listAddresses, storeOf } from '../../store/addresses.ts';
 import { containersCalled } from '../../store/aliases.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { isLeased, readLeasedName, removeLeasedName, writeLeasedName } from '../../store/leases.ts';
-import { listKept } from '../../store/records.ts';
+import { listKept, readKept } from '../../store/records.ts';
 import { keysOf } from '../../store/register.ts';
 import { readText } from '../../system/files.ts';
 import { readInclude } from '../../system/lxc-include.ts';
@@ -34,7 +34,10 @@ export async function run({ words, ...how }: HookContext): Promise<void> {
     return;
   }
   // A container of ours has the names that it is given, whatever its DHCP client says.
-  if (keysOf('macs').includes(`${network.name}/${mac}`)) return;
+  if (keysOf('macs').includes(`${network.name}/${mac}`)) {
+    await endLease(how, address, mac); // from before it was one
+    return;
+  }
   const name = nameByDhcp(asked || known, readText('/proc/sys/kernel/hostname')?.trim() ?? '');
   if (name === null) {
     how.log(`${mac} at ${address} calls itself ${JSON.stringify(asked)}: no name that it may have`);
@@ -50,11 +53,14 @@ export async function run({ words, ...how }: HookContext): Promise<void> {
 }
 
 /**
- * The LXC container that has a name, running or not; null for none. One without our hooks may be the machine itself, by its MAC.
+ * The LXC container that has a name, running or not; null for none. One without our hooks, or that has not been started with them yet,
+ * may be the machine itself, by its MAC.
  */
 function containerCalled(name: string, mac: string, networks: readonly NetworkConfig[]): string | null {
-  const isCalled = (container: string): boolean => dnsName(container) === name;
-  const kept = listKept().find(isCalled) ?? containersCalled(name)[0];
+  const isCalled = (container: string): boolean =>
+    dnsName(container) === name && !readKept(container).interfaces.some((one) => one.mac === mac);
+  const kept =
+    listKept().find(isCalled) ?? containersCalled(name).filter((one) => dnsName(one) !== name || isCalled(one))[0];
   if (kept !== undefined) return kept;
   const directory = lxcPath();
   const isItself = (configFile: string): boolean =>

@@ -42,6 +42,8 @@ export interface AdoptSpec {
   include: string | null;
   /** Whether it keeps CAP_NET_ADMIN on a network that is not its own. */
   netAdmin: boolean;
+  /** MACs of interfaces that would get another one at each start, by the N of lxc.net.N. */
+  macs?: Readonly<Record<string, string>>;
 }
 
 /** Reads `bridge[:NETWORK]`, `none`, `host`, `container:NAME`, or a network's name alone. */
@@ -75,6 +77,7 @@ export function adopted(original: string, spec: AdoptSpec, read: ReadInclude): s
   const lines = [
     ...netLines(original, spec, read),
     ...capabilityLines(original, spec, read),
+    ...Object.entries(spec.macs ?? {}).map(([index, mac]) => `lxc.net.${index}.hwaddr = ${mac}`),
     ...hookLines(original, spec, read),
   ];
   if (spec.include !== null) lines.push(`lxc.include = ${spec.include}`);
@@ -127,6 +130,17 @@ export function regainingLine(text: string, read: ReadInclude): PlacedLine | nul
   const end = lines.findIndex((line) => line.trimEnd() === '# nethooks end');
   const holds = (count: number): boolean => hasNetAdmin(readLxcConfig(lines.slice(0, count).join('\n'), read));
   return holds(lines.length) ? lineBehind(lines, end, holds) : null;
+}
+
+/** The MACs that our additions give its interfaces. */
+export function macsIn(text: string, original: string): Record<string, string> {
+  const added = (blockOf(text) ?? []).slice(blockOf(original)?.length ?? 0);
+  return Object.fromEntries(
+    added.flatMap((line) => {
+      const [, index, mac] = /^lxc\.net\.(\d+)\.hwaddr = (\S+)$/.exec(line) ?? [];
+      return index !== undefined && mac !== undefined ? [[index, mac] as const] : [];
+    }),
+  );
 }
 
 /** The mode that our additions put a container in; null when they leave it as it was. */

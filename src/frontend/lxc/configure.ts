@@ -20,6 +20,7 @@ import {
   adopted,
   hookWords,
   type Mode,
+  macsIn,
   modeOf,
   originalOf,
   overridingLine,
@@ -48,6 +49,8 @@ export interface ConfigureRequest {
   nic: string;
   /** Take out again what `configure` wrote. */
   remove: boolean;
+  /** MACs that interfaces are to have from now on, by the N of lxc.net.N: those that they have. */
+  macs?: Readonly<Record<string, string>>;
   /** With `remove`: also what was there before `configure` and is ours, given what is left then. */
   release: Remaining | null;
 }
@@ -87,10 +90,10 @@ export function planConfigure(config: Config, hooks: string, request: ConfigureR
   const members = remove && ours === null ? [] : networksOf(config, after, options);
   const environment = environmentSteps(request, options, members);
   const given = remove && request.release !== null ? giveBack({ name, configFile }, request.release) : null;
-  const lxc = given?.steps ?? [
-    ...fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original),
-    ...fileStep(configFile, text, after),
-  ];
+  const keep = fileStep(lxcConfigBackup(configFile), backup, after === original ? null : original);
+  const change = fileStep(configFile, text, after);
+  // The backup is there before the file is changed, and until it is as it was: a run that is killed in between is completed by the next.
+  const lxc = given?.steps ?? (after === original ? [...change, ...keep] : [...keep, ...change]);
   return {
     steps: [...environment.write, ...fileStep(ini, iniBefore, iniAfter), ...lxc, ...environment.remove],
     options,
@@ -181,6 +184,7 @@ function adoptedText(config: Config, hooks: string, request: ConfigureRequest, t
       hooks,
       include,
       netAdmin: options.netAdmin,
+      macs: { ...macsIn(text, original), ...request.macs },
     },
     readInclude,
   );

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { LXC_NET_DEFAULTS } from '../../model/lxc-net.ts';
 import { type Manifest, NO_MANIFEST, noted, notedConfig, parseManifest } from '../../model/manifest.ts';
 import {
   BACKUPS,
@@ -76,7 +77,7 @@ export function gatherTeardownFacts(manifest: Manifest, networks: readonly strin
 
 /** Unfinished files of an `up` or `configure` that was killed, where they outlive a reboot. */
 const abandoned = (): string[] =>
-  [LXC_DEFAULT_CONF, SYSCTL_FILE, RESOLV_CONF, CONFIG_FILE].flatMap((path) => abandonedBeside(path));
+  [LXC_DEFAULT_CONF, LXC_NET_DEFAULTS, SYSCTL_FILE, RESOLV_CONF, CONFIG_FILE].flatMap((path) => abandonedBeside(path));
 
 /** What setup noted; empty when there is nothing to take back. */
 export function readManifest(): Manifest {
