@@ -105,9 +105,10 @@ export interface DnsmasqStep {
   hung?: true;
 }
 
-/** Has firewalld read its files. */
-export interface FirewalldStep {
-  kind: 'firewalld';
+/** Has a program of somebody else's read its files, if it runs; dnsmasq does so only when it starts. */
+export interface NeighbourStep {
+  kind: 'neighbour';
+  program: 'firewalld' | 'dnsmasq' | 'systemd-networkd' | 'NetworkManager';
 }
 
 export interface ResolverStep {
@@ -226,7 +227,7 @@ export type Step =
   | DirectoryStep
   | UnitStep
   | DnsmasqStep
-  | FirewalldStep
+  | NeighbourStep
   | ResolverStep;
 
 export interface Plan {
@@ -297,8 +298,8 @@ export function describe(step: Step): string[] {
       return UNITS[step.action](step.units);
     case 'dnsmasq':
       return [`${step.action} dnsmasq for ${step.network}`];
-    case 'firewalld':
-      return ['firewall-cmd --reload'];
+    case 'neighbour':
+      return [NEIGHBOURS[step.program]];
     case 'resolver':
       return [
         step.action === 'set'
@@ -317,6 +318,13 @@ export function ruleLine(action: RulesStep['action'], { chain, match, number = 1
   const place = { insert: `-I ${chain} ${number}`, append: `-A ${chain}`, delete: `-D ${chain}` }[action];
   return `${place} ${match}`;
 }
+
+const NEIGHBOURS: Record<NeighbourStep['program'], string> = {
+  firewalld: 'firewall-cmd --reload',
+  dnsmasq: "restart this host's own dnsmasq",
+  'systemd-networkd': 'have systemd-networkd read its files',
+  NetworkManager: 'have NetworkManager read its files',
+};
 
 const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
   reload: () => ['systemctl daemon-reload'],
