@@ -230,18 +230,24 @@ export type Step =
   | NeighbourStep
   | ResolverStep;
 
+/** Something of somebody else's in our way: a firewall that drops, a program on a port. */
+export interface Fault {
+  by: 'firewall' | 'port-holder';
+  text: string;
+}
+
 export interface Plan {
   steps: Step[];
   /** Worth knowing, nothing wrong. */
   warnings: string[];
   /** What does not work, and no step can mend. */
-  faults?: string[];
+  faults?: Fault[];
   /** Why this must not be applied; empty when it may be. */
   refusals: string[];
 }
 
 /** What is to be said about a plan, the worst first. */
-export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults, ...warnings];
+export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults.map(({ text }) => text), ...warnings];
 
 /** What a step is about, in one line. */
 export const headline = (step: Step): string => headlines(step)[0] ?? '';

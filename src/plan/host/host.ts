@@ -66,7 +66,13 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     { steps: [], warnings: [], refusals: none ? [] : [facts.adminRules?.fault ?? []].flat() },
     only(firewalld),
     none ? only(planRulesDown(facts, record)) : { ...planRules(networks, facts, bringsRules(firewalld)), refusals: [] },
-    { ...only([]), faults: [...foreignDrops(networks, facts), ...heldPorts(networks, facts)] },
+    {
+      ...only([]),
+      faults: [
+        ...foreignDrops(networks, facts).map((text) => ({ by: 'firewall' as const, text })),
+        ...heldPorts(networks, facts).map((text) => ({ by: 'port-holder' as const, text })),
+      ],
+    },
     planResolver(spec.host, networks, facts, gone),
     only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
     down,
