@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { readInterfaces, runningFacts } from '../attachment/running.ts';
 import { NethooksError } from '../errors.ts';
+import { contains } from '../model/address.ts';
 import { antispoofOf, isOnBridge } from '../model/antispoof.ts';
 import { type AttachmentRecord, attachmentId, type Interface } from '../model/attachment.ts';
 import type { NetworkConfig } from '../model/config.ts';
@@ -18,8 +19,12 @@ import {
   LXC_DEFAULT_CONF,
   localnetNote,
   MAC_TAGS,
+  NETWORK_MANAGER,
+  NETWORKD_LINK,
+  NETWORKD_NETWORK,
   RUN,
   SYSCTL_FILE,
+  SYSTEM_DNSMASQ,
   UPSTREAMS,
 } from '../model/paths.ts';
 import { upstreams } from '../model/resolv-conf.ts';
@@ -37,8 +42,12 @@ import { dnsmasqFact } from '../system/dnsmasq.ts';
 import { type Exec, failure, must } from '../system/exec.ts';
 import { filesIn, readText, writeAtomically } from '../system/files.ts';
 import { leaseScript } from '../system/install.ts';
-import { resolverFact } from '../system/resolver.ts';
+import { portHolders } from '../system/listeners.ts';
+import { lxcNetBridge, lxcNetComes } from '../system/lxc-net.ts';
+import { managersFact } from '../system/managers.ts';
+import { dnsmasqUplink, resolverFact } from '../system/resolver.ts';
 import { readRoutes } from '../system/routes.ts';
+import { systemDnsmasqFact } from '../system/system-dnsmasq.ts';
 import { readRuleset } from '../system/tables.ts';
 
 /**
@@ -56,7 +65,7 @@ export async function gatherFacts(
   const listing = known.length > 0 ? readRules(exec) : readAnyRules(exec);
   const programs = Promise.all([listing, readLinks(exec)]);
   // Meanwhile.
-  const files = readFiles(exec, [...wanted, ...known]);
+  const files = readFiles(exec, wanted, known);
   const [[rules, links], rest] = await Promise.all([programs, files]);
   const antispoof = { supported: checksBridges(exec, wanted, rules.nft), noted: antispoofNotes() };
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
@@ -120,6 +129,10 @@ export const PLANNED_FILES = [
   FIREWALLD_ZONE,
   FIREWALLD_POLICY,
   FIREWALLD_DIRECT,
+  SYSTEM_DNSMASQ,
+  NETWORKD_NETWORK,
+  NETWORKD_LINK,
+  NETWORK_MANAGER,
 ];
 
 /** Asks nft about them before anything is changed: a transaction that it refuses names no file. */
@@ -132,7 +145,11 @@ function adminRules(exec: Exec): HostFacts['adminRules'] {
 
 type FileFacts = Omit<HostFacts, 'links' | keyof Rules | 'antispoof' | 'policies' | 'attached' | 'unsure' | 'localnet'>;
 
-async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFacts> {
+async function readFiles(exec: Exec, wanted: NetworkConfig[], known: NetworkConfig[]): Promise<FileFacts> {
+  const networks = [...wanted, ...known];
+  const dnsmasq = Object.fromEntries(
+    networks.map((network) => [network.name, dnsmasqFact(network.name, served(network))]),
+  );
   const resolver = resolverFact(networks.map((network) => network.name));
   return {
     ...readRoutes(),
@@ -141,9 +158,13 @@ async function readFiles(exec: Exec, networks: NetworkConfig[]): Promise<FileFac
     adminRules: adminRules(exec),
     filtersAllBridges: readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1',
     files: Object.fromEntries(PLANNED_FILES.map((path) => [path, readText(path)])),
-    dnsmasq: Object.fromEntries(networks.map((network) => [network.name, dnsmasqFact(network.name, served(network))])),
+    dnsmasq,
+    managers: managersFact(),
+    systemDnsmasq: systemDnsmasqFact(),
+    holders: portHolders(exec, { networks: wanted, own: Object.values(dnsmasq).flatMap(({ pid }) => pid ?? []) }),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
+    lxcNet: lxcNetFact(),
     lxcVersion: lxcVersion(exec),
     processors: availableParallelism(),
     leaseScript: leaseScript(),
@@ -156,9 +177,20 @@ export function currentUpstreams(networks: NetworkConfig[], resolvConf: string |
   return upstreams({
     resolvConf: resolvConf ?? '',
     resolvedUplink: readText('/run/systemd/resolve/resolv.conf'),
+    dnsmasqUplink: behindDnsmasq(networks, resolvConf ?? ''),
     own: networks.map((network) => network.address),
     leases: readLeases(),
   });
+}
+
+/**
+ * Where resolvconf has us, it tells the host's own dnsmasq nobody else. Until we are out of it, which this plan brings about, those count
+ * that we have asked so far: asked ourselves, in a circle, dnsmasq would never ask that server again (dnsmasq(8), --dns-loop-detect).
+ */
+function behindDnsmasq(networks: NetworkConfig[], resolvConf: string): string | null {
+  const uplink = dnsmasqUplink(resolvConf);
+  const namesUs = networks.some(({ address }) => uplink?.split(/\s+/).includes(address));
+  return namesUs ? `${uplink}\n${readText(UPSTREAMS) ?? ''}` : uplink;
 }
 
 /** One file per interface, written by the dhclient hook. */
@@ -185,7 +217,7 @@ interface IpLink {
     info_data?: { nf_call_iptables?: number; nf_call_ip6tables?: number };
     info_slave_data?: { hairpin?: boolean };
   };
-  addr_info: { family?: string; local?: string; prefixlen?: number }[];
+  addr_info: { family?: string; local?: string; prefixlen?: number; scope?: string }[];
 }
 
 export async function readLinks(exec: Exec): Promise<LinkFact[]> {
@@ -203,10 +235,21 @@ export async function readLinks(exec: Exec): Promise<LinkFact[]> {
     addresses: link.addr_info
       .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    exposed: !link.flags.includes('LOOPBACK') && isExposed(link.addr_info),
     index: link.ifindex,
     hairpin: link.linkinfo?.info_slave_data?.hairpin === true,
     filtersBridged: link.linkinfo?.info_data?.nf_call_iptables === 1 && link.linkinfo.info_data.nf_call_ip6tables === 1,
   }));
+}
+
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16', '127.0.0.0/8'];
+
+function isExposed(addresses: IpLink['addr_info']): boolean {
+  const locals = (which: string): string[] =>
+    addresses.flatMap(({ family, local, scope }) => (family === which && scope === 'global' && local ? [local] : []));
+  const ipv4 = locals('inet');
+  if (ipv4.length > 0) return ipv4.some((address) => !PRIVATE.some((subnet) => contains(subnet, address)));
+  return locals('inet6').some((address) => !/^f[cd]/i.test(address));
 }
 
 function readLocalnet(links: LinkFact[]): HostFacts['localnet'] {
@@ -302,6 +345,11 @@ export async function printed(exec: Exec, command: string, args: string[]): Prom
   const result = await exec.start(command, args);
   if (result.code !== 0) throw new NethooksError(failure(command, args, result));
   return result.stdout;
+}
+
+function lxcNetFact(): HostFacts['lxcNet'] {
+  const bridge = lxcNetBridge();
+  return { bridge, comes: lxcNetComes(bridge) };
 }
 
 const lxcVersion = (exec: Exec): string | null =>

@@ -108,7 +108,7 @@ export function statusOf(config: Config, facts: HostFacts, plan: Plan, mistake: 
     findings: [
       ...mistakes(mistake),
       ...plan.refusals.map((text) => finding('mistake', text)),
-      ...(plan.faults ?? []).map((text) => finding('missing', text)),
+      ...(plan.faults ?? []).map(({ text }) => finding('missing', text)),
       ...plan.steps.map((step) => finding('missing', headline(step), 'nethooks up')),
       ...plan.warnings.map((text) => finding('warning', text)),
       ...attachments.flatMap(refusal),

@@ -19,6 +19,8 @@ export interface LinkFact {
   master: string;
   /** IPv4 addresses with their prefix length: `10.0.0.1/24`. */
   addresses: string[];
+  /** Whether the internet may know it by an address: by a public IPv4 one, or by IPv6 where it has no private IPv4 one. */
+  exposed: boolean;
   /** Of a bridge: whether somebody has set its MAC; else it takes on the lowest of its ports'. */
   fixedMac: boolean;
   /** Of a bridge: whether what it passes on goes through the IP hooks of netfilter, IPv4 and IPv6. */
@@ -47,9 +49,34 @@ export interface DnsmasqFact {
   hung: boolean;
 }
 
+/** The dnsmasq of Debian's package of that name, which serves this host or its LAN. */
+export interface SystemDnsmasqFact {
+  /** null when it does not run. */
+  pid: number | null;
+  /** Whether there are files of others in /etc/dnsmasq.d. */
+  hasDropIns: boolean;
+  /** Whether its configuration has it read them. */
+  readsDropIns: boolean;
+  /** What its configuration says without our file: how it binds, and whom it serves. */
+  setsBinding: boolean;
+  setsAccess: boolean;
+}
+
+/** A socket on port 53 or 67, not ours, that takes what is meant for our daemons. */
+export interface PortHolder {
+  port: number;
+  protocol: 'tcp' | 'udp';
+  /** 0.0.0.0 or :: for all. */
+  address: string;
+  /** Networks whose daemons it is in the way of. */
+  networks: string[];
+  /** null when it is not known. */
+  owner: { pid: number; name: string } | null;
+}
+
 export interface ResolverFact {
   /** Who manages the host's resolv.conf. */
-  kind: 'resolved' | 'resolvconf' | 'file';
+  kind: 'resolved' | 'resolvconf' | 'dnsmasq' | 'file';
   /** /etc/resolv.conf; null when there is none. */
   text: string | null;
   /** Where it points if it is a symlink, else null. */
@@ -95,11 +122,18 @@ export interface HostFacts {
   files: Record<string, string | null>;
   /** By network. */
   dnsmasq: Record<string, DnsmasqFact>;
+  systemDnsmasq: SystemDnsmasqFact;
+  /** Who else is on the ports of our daemons. */
+  holders: PortHolder[];
+  /** Who manages networks here, and the names of interfaces that their files are about. */
+  managers: { systemd: boolean; networkManager: boolean; named: string[] };
   resolver: ResolverFact;
   /** Servers the host itself asks, none of them ours. */
   upstreams: string[];
   /** CPUs that programs may use. */
   processors: number;
+  /** The bridge of Debian's lxc-net, and whether it comes at boot, or is there. */
+  lxcNet: { bridge: string; comes: boolean };
   /** null when LXC is not installed. */
   lxcVersion: string | null;
   /** The program that dnsmasq is to tell of leases; null when it is not installed. */

@@ -29,6 +29,12 @@ export const SYSCTL_FILE = '/etc/sysctl.d/60-nethooks.conf';
 export const FIREWALLD_ZONE = '/etc/firewalld/zones/nethooks.xml';
 export const FIREWALLD_POLICY = '/etc/firewalld/policies/nethooks-in.xml';
 export const FIREWALLD_DIRECT = '/etc/firewalld/direct.xml';
+/** Of this host's own dnsmasq, which Debian's package runs; dnsmasq reads every file in there. */
+export const SYSTEM_DNSMASQ = '/etc/dnsmasq.d/nethooks';
+/** systemd's and NetworkManager's, which go with us: whose our interfaces are. */
+export const NETWORKD_NETWORK = '/etc/systemd/network/05-nethooks.network';
+export const NETWORKD_LINK = '/etc/systemd/network/05-nethooks.link';
+export const NETWORK_MANAGER = '/etc/NetworkManager/conf.d/nethooks.conf';
 export const RESOLV_CONF = '/etc/resolv.conf';
 /** What was found of lxc-net when it was taken over (model/lxc-net.ts). */
 export const LXC_NET_RECORD = `${STATE}/lxc-net.json`;

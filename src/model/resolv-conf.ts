@@ -66,6 +66,8 @@ export interface UpstreamFacts {
   resolvConf: string;
   /** The text of /run/systemd/resolve/resolv.conf; null without systemd-resolved. */
   resolvedUplink: string | null;
+  /** The text of a file with the servers that the host's own dnsmasq asks, where programs ask that; else null. */
+  dnsmasqUplink: string | null;
   /** Our bridges' addresses: dnsmasq must not ask itself. */
   own: readonly string[];
   /** The servers that each uplink's DHCP lease named. */
@@ -74,17 +76,30 @@ export interface UpstreamFacts {
 
 /**
  * The servers that our dnsmasq forwards to, in order, each once. systemd-resolved's stub is replaced by what it asks itself: one
- * hop less, and resolved asks us for the containers' domain. Any other server on 127.0.0.0/8 stays: dnsmasq runs on the host,
+ * hop less, and resolved asks us for the containers' domain. So is the host's own dnsmasq. Any other server on 127.0.0.0/8 stays: dnsmasq runs on the host,
  * where a local unbound does answer.
  */
-export function upstreams({ resolvConf, resolvedUplink, own, leases }: UpstreamFacts): string[] {
-  const uplinks =
-    resolvedUplink === null ? null : parseResolvConf(resolvedUplink).nameservers.filter((server) => !isStub(server));
-  const configured = parseResolvConf(resolvConf).nameservers.flatMap((server) =>
-    uplinks && isStub(server) ? uplinks : [server],
-  );
+export function upstreams({ resolvConf, resolvedUplink, dnsmasqUplink, own, leases }: UpstreamFacts): string[] {
+  const serversIn = (text: string | null): string[] => parseResolvConf(text ?? '').nameservers;
+  const uplinks = resolvedUplink === null ? null : serversIn(resolvedUplink).filter((server) => !isStub(server));
+  const behind = serversIn(dnsmasqUplink).filter((server) => !server.startsWith('127.') && !own.includes(server));
+  const configured = serversIn(resolvConf).flatMap((server) => {
+    if (isStub(server)) return uplinks ?? [server];
+    return server.startsWith('127.') && behind.length > 0 ? behind : [server];
+  });
   const servers = [...configured, ...leases.flat()].map((server) => server.toLowerCase());
-  return [...new Set(servers)].filter((server) => !own.includes(server));
+  return [...new Set(servers)].filter((server) => !own.includes(server) && canAnswer(server)).slice(0, MOST_SERVERS);
+}
+
+/** dnsmasq asks all of them at once when it starts, and whenever the last one that answered does not. */
+const MOST_SERVERS = 8;
+
+/** Whether an address can be one host's: neither none at all (0.0.0.0, ::), nor multicast, reserved or broadcast. */
+export function canAnswer(server: string): boolean {
+  const address = server.replace(/%.*$/, '').toLowerCase();
+  if (address.includes(':')) return !/^(ff|[0:]*$)/.test(address);
+  const [first = 0] = address.split('.').map(Number);
+  return first > 0 && first < 224;
 }
 
 function isWord(text: string): boolean {

@@ -119,9 +119,10 @@ export interface LxcNetStep {
   };
 }
 
-/** Has firewalld read its files. */
-export interface FirewalldStep {
-  kind: 'firewalld';
+/** Has a program of somebody else's read its files, if it runs; dnsmasq does so only when it starts. */
+export interface NeighbourStep {
+  kind: 'neighbour';
+  program: 'firewalld' | 'dnsmasq' | 'systemd-networkd' | 'NetworkManager';
 }
 
 export interface ResolverStep {
@@ -241,21 +242,27 @@ export type Step =
   | UnitStep
   | DnsmasqStep
   | LxcNetStep
-  | FirewalldStep
+  | NeighbourStep
   | ResolverStep;
+
+/** What no step mends: a firewall that drops, a program on a port, a container that has to be restarted, an installation that lacks a file. */
+export interface Fault {
+  by: 'firewall' | 'port-holder' | 'container' | 'installation';
+  text: string;
+}
 
 export interface Plan {
   steps: Step[];
   /** Worth knowing, nothing wrong. */
   warnings: string[];
   /** What does not work, and no step can mend. */
-  faults?: string[];
+  faults?: Fault[];
   /** Why this must not be applied; empty when it may be. */
   refusals: string[];
 }
 
 /** What is to be said about a plan, the worst first. */
-export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults, ...warnings];
+export const remarks = ({ faults = [], warnings }: Plan): string[] => [...faults.map(({ text }) => text), ...warnings];
 
 /** What a step is about, in one line. */
 export const headline = (step: Step): string => headlines(step)[0] ?? '';
@@ -314,8 +321,8 @@ export function describe(step: Step): string[] {
       return [`${step.action} dnsmasq for ${step.network}`];
     case 'lxc-net':
       return [LXC_NET[step.action]];
-    case 'firewalld':
-      return ['firewall-cmd --reload'];
+    case 'neighbour':
+      return [NEIGHBOURS[step.program]];
     case 'resolver':
       return [
         step.action === 'set'
@@ -334,6 +341,13 @@ export function ruleLine(action: RulesStep['action'], { chain, match, number = 1
   const place = { insert: `-I ${chain} ${number}`, append: `-A ${chain}`, delete: `-D ${chain}` }[action];
   return `${place} ${match}`;
 }
+
+const NEIGHBOURS: Record<NeighbourStep['program'], string> = {
+  firewalld: 'firewall-cmd --reload',
+  dnsmasq: "restart this host's own dnsmasq",
+  'systemd-networkd': 'have systemd-networkd read its files',
+  NetworkManager: 'have NetworkManager read its files',
+};
 
 const UNITS: Record<UnitStep['action'], (units: string[]) => string[]> = {
   reload: () => ['systemctl daemon-reload'],

@@ -1,7 +1,14 @@
 /** Steps of the host and of an installation, for apply.ts. */
 import { writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
-import { type DnsmasqStep, type FileStep, type Rule, type RulesStep, ruleLine } from '../model/step.ts';
+import {
+  type DnsmasqStep,
+  type FileStep,
+  type NeighbourStep,
+  type Rule,
+  type RulesStep,
+  ruleLine,
+} from '../model/step.ts';
 import type { Applying, HostStep } from './apply.ts';
 import { reloadDnsmasq, startDnsmasq, stopDnsmasq } from './dnsmasq.ts';
 import { type Exec, failure, must } from './exec.ts';
@@ -9,7 +16,7 @@ import { removeFile } from './files.ts';
 import { changeLxcNet } from './lxc-net.ts';
 import { changeDirectory, keepCopy, placeFile } from './place.ts';
 import { applyResolver } from './resolver.ts';
-import { applyUnits } from './systemd.ts';
+import { applyUnits, isActive, systemdRuns } from './systemd.ts';
 
 /** @throws NethooksError */
 export function carryOutOnHost(how: Applying, step: HostStep): Promise<void> | undefined {
@@ -38,12 +45,26 @@ export function carryOutOnHost(how: Applying, step: HostStep): Promise<void> | u
       return undefined;
     case 'lxc-net':
       return changeLxcNet(exec, step);
-    case 'firewalld':
-      return program(exec, ['firewall-cmd', '--quiet', '--reload'], '');
+    case 'neighbour':
+      return neighbour(step, how);
     case 'resolver':
       applyResolver(exec, step);
       return undefined;
   }
+}
+
+async function neighbour({ program: name }: NeighbourStep, { exec, wait }: Applying): Promise<void> {
+  const patience = wait ? [] : ['--no-block'];
+  if (name === 'firewalld') return program(exec, ['firewall-cmd', '--quiet', '--reload'], '');
+  if (name === 'dnsmasq' && !systemdRuns()) return program(exec, ['/etc/init.d/dnsmasq', 'restart'], '');
+  if (name === 'dnsmasq') {
+    // What we ask for is none of the attempts that systemd counts.
+    exec('systemctl', ['reset-failed', 'dnsmasq.service']);
+    return program(exec, ['systemctl', 'restart', ...patience, 'dnsmasq.service'], '');
+  }
+  // Whoever does not run reads them when it starts.
+  const unit = `${name}.service`;
+  if (systemdRuns() && isActive(exec, unit)) await program(exec, ['systemctl', 'reload', ...patience, unit], '');
 }
 
 function changeFile(exec: Exec, { path, content, mode, backup }: FileStep): void {

@@ -48,22 +48,22 @@ export interface Outputs {
 
 /** Which kinds of earlier steps must have come to their end before one of a kind begins; what is left out runs in parallel. */
 const AFTER: Record<Step['kind'], Step['kind'][]> = {
-  // A bridge goes after its daemon, and hands its packets to chains that are there.
-  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements', 'lxc-net'],
+  // A bridge comes when its managers know that it is not theirs, goes after its daemon, and hands its packets to chains that are there.
+  ip: ['ip', 'nft', 'rules', 'bridge-netfilter', 'dnsmasq', 'elements', 'lxc-net', 'neighbour'],
   // Rules name interfaces that need not be there yet. In parallel nft would compete for CPU with the bridge and delay dnsmasq.
   nft: ['nft', 'rules'],
   // firewalld empties what it reads its files for.
-  rules: ['nft', 'rules', 'firewalld'],
+  rules: ['nft', 'rules', 'neighbour'],
   'bridge-netfilter': [],
   sysctl: ['ip'],
   // Its configuration stands before it in a plan. The resolver is switched only once dnsmasq answers.
-  dnsmasq: ['ip', 'file'],
+  dnsmasq: ['ip', 'file', 'neighbour'],
   file: ['dnsmasq', 'nft', 'rules', 'file', 'directory', 'unit', 'lxc-net'],
   directory: ['file', 'directory', 'unit'],
   unit: ['file', 'directory', 'unit'],
   'lxc-net': ['file', 'unit', 'lxc-net'],
-  firewalld: ['file'],
-  resolver: ['ip', 'dnsmasq', 'nft', 'rules'],
+  neighbour: ['file', 'dnsmasq'],
+  resolver: ['ip', 'dnsmasq', 'nft', 'rules', 'neighbour'],
   // The record says what the kernel is to have before it has it; a port leads to an address that answers.
   elements: ['file', 'ip', 'elements'],
   connections: ['elements'],
@@ -251,7 +251,7 @@ export type HostStep = Extract<
   {
     kind:
       | 'nft'
-      | 'firewalld'
+      | 'neighbour'
       | 'rules'
       | 'dnsmasq'
       | 'reload-dnsmasq'

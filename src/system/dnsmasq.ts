@@ -5,6 +5,7 @@ import { NethooksError } from '../errors.ts';
 import type { DnsmasqFact } from '../model/facts.ts';
 import { dnsmasqBridge, dnsmasqConf, dnsmasqPid } from '../model/paths.ts';
 import type { DnsmasqStep } from '../model/step.ts';
+import { wayOut } from '../plan/host/port-holders.ts';
 import { type Exec, failure } from './exec.ts';
 import { readText, writeAtomically } from './files.ts';
 import { type Listener, listeners } from './listeners.ts';
@@ -189,10 +190,12 @@ function lastWords(exec: Exec, network: string): string {
 function whoHolds(network: string, words: string): string {
   if (!/Address already in use/.test(words)) return '';
   const port = /DHCP/.test(words) ? 67 : 53;
-  const wanted = /listening socket for (\S+):/.exec(words)?.[1];
+  const wanted = /listening socket for ([^\s%]+)(%\S+)?:/.exec(words)?.[1];
   const inTheWay = ({ address }: Listener): boolean =>
     wanted === undefined || ['0.0.0.0', '::', wanted].includes(address);
   const owners = listeners().filter((listener) => listener.port === port && inTheWay(listener));
-  const names = [...new Set(owners.map(({ owner }) => owner))].join(', ') || 'an unknown process';
-  return `; port ${port} is held by ${names}: end it, keep it off ${network}, or set ${port === 67 ? 'dhcp' : 'dns'} = false`;
+  const names = [...new Set(owners.map(({ owner }) => owner))];
+  const program = names.length === 1 ? names[0]?.split(' ')[0] : undefined;
+  const way = wayOut(port, program, { name: network, address: wanted ?? '' });
+  return `; port ${port} is held by ${names.join(', ') || 'an unknown process'}: ${way}`;
 }

@@ -1,12 +1,12 @@
 /** Debian's lxc-net: its settings, what it has started and loaded, and the end and the return of that. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { NethooksError } from '../errors.ts';
 import { subnetCidr } from '../model/address.ts';
 import { LXC_DEFAULTS, LXC_NET_DEFAULTS, type LxcNet, parseLxcNet } from '../model/lxc-net.ts';
 import type { LxcNetStep } from '../model/step.ts';
 import { withoutBlock } from '../plan/marked-block.ts';
 import { type Exec, must } from './exec.ts';
-import { readText, removeFile } from './files.ts';
+import { isMissing, readText, removeFile } from './files.ts';
 import { commandLine } from './process.ts';
 import { pause } from './sleep.ts';
 import { systemdRuns } from './systemd.ts';
@@ -124,4 +124,24 @@ function start(exec: Exec, bridge: string): void {
   if (systemdRuns()) must(exec, 'systemctl', ['--quiet', 'restart', 'lxc-net.service']);
   else if (script !== undefined) must(exec, script, ['start']);
   if (before !== null && existsSync(notify)) writeFileSync(notify, before);
+}
+
+const UNITS = '/etc/systemd/system';
+
+/** Whether it is there or comes at boot; one that is there does not come again where its service is masked (systemd.unit(5)). */
+export function lxcNetComes(bridge: string): boolean {
+  if (targetOf(`${UNITS}/lxc-net.service`) === '/dev/null') return false;
+  if (existsSync(`/sys/class/net/${bridge}`) || !existsSync('/run/systemd/system')) return true;
+  return readdirSync(UNITS).some(
+    (name) => name.endsWith('.wants') && targetOf(`${UNITS}/${name}/lxc-net.service`) !== null,
+  );
+}
+
+function targetOf(link: string): string | null {
+  try {
+    return readlinkSync(link);
+  } catch (error) {
+    if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'EINVAL') return null;
+    throw error;
+  }
 }

@@ -14,12 +14,13 @@ export async function takeAllBack(
 ): Promise<void> {
   for (const step of begun) {
     const failure = failed.get(step);
+    if (step.kind === 'neighbour') continue;
     if (step.kind === 'ip' && step.makes && failure instanceof IpError && failure.line === 1) continue;
     await takeBack(failed.has(step) ? { ...how, log: () => undefined } : how, step, outputs);
   }
   for (const step of begun) {
     // What runs and reads its files anew, which are back by now.
-    if (step.kind === 'firewalld') await takeBack(how, step, outputs);
+    if (step.kind === 'neighbour') await takeBack(how, step, outputs);
     if (step.kind === 'dnsmasq' && step.action === 'restart') await takeBack(how, { ...step, action: 'stop' }, outputs);
   }
 }
@@ -66,7 +67,7 @@ function invert(step: Exclude<Step, IpStep>, outputs: Outputs): Step | null {
     case 'dnsmasq':
       // After a restart: stopped here, started again when its old configuration is back.
       return { ...step, action: step.action === 'stop' ? 'start' : 'stop' };
-    case 'firewalld':
+    case 'neighbour':
       return step;
     case 'resolver':
       return { ...step, action: step.action === 'set' ? 'clear' : 'set' };

@@ -22,6 +22,10 @@ const DOWNLOADED = [
   'resolvconf',
   'ufw',
   'firewalld',
+  'dnsmasq',
+  'bind9',
+  'unbound',
+  'dhcpcd',
 ];
 
 export interface DebianHost {

@@ -180,9 +180,13 @@ sed -i '$s/no newline at the end//' /etc/lxc/default.conf`,
     }
     expect(await sh(host, "cd /var/tmp/new/pkg && find . ! -type d ! -path '*/man/*' | sort")).toBe(
       [
+        './etc/NetworkManager/dispatcher.d/90-nethooks',
         './etc/dhcp/dhclient-enter-hooks.d/nethooks',
         './etc/network/if-post-down.d/nethooks',
         './etc/network/if-up.d/nethooks',
+        './etc/networkd-dispatcher/off.d/90-nethooks',
+        './etc/networkd-dispatcher/routable.d/90-nethooks',
+        './usr/lib/dhcpcd/dhcpcd-hooks/90-nethooks',
         './usr/lib/nethooks/dhcp-script',
         ...['clone', 'destroy', 'guard', 'post-stop', 'pre-start', 'start-host'].map(
           (hook) => `./usr/lib/nethooks/lxc/${hook}`,

@@ -126,7 +126,9 @@ describe('doctor', () => {
 
   it("names each of up's steps, and what no step mends", () => {
     const steps = [{ kind: 'dnsmasq' as const, action: 'start' as const, network: 'br0', directories: [] }];
-    expect(drift({ steps, warnings: [], refusals: [], faults: ['table inet x drops DHCP'] })).toMatchObject([
+    expect(
+      drift({ steps, warnings: [], refusals: [], faults: [{ by: 'firewall', text: 'table inet x drops DHCP' }] }),
+    ).toMatchObject([
       { id: 'foreign-firewall', severity: 'missing', text: 'table inet x drops DHCP', remedy: null },
       { id: 'dnsmasq', severity: 'missing', text: 'start dnsmasq for br0', remedy: 'nethooks up', fix: { kind: 'up' } },
     ]);

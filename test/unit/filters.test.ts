@@ -296,12 +296,12 @@ describe('firewalld', () => {
   it('has our files when it starts; while it runs it is told to read them', () => {
     const stopped = planFirewalld(networks, facts({ firewalld: { zoned: null } }));
     expect(kinds(stopped)).toEqual(['file', 'file']);
-    expect(kinds(planFirewalld(networks, facts({ firewalld: { zoned: [] } })))).toEqual(['file', 'file', 'firewalld']);
+    expect(kinds(planFirewalld(networks, facts({ firewalld: { zoned: [] } })))).toEqual(['file', 'file', 'neighbour']);
     const there = { files: files(stopped) };
     expect(planFirewalld(networks, facts({ ...there, firewalld: { zoned: ['br0'] } }))).toEqual([]);
     // Somebody took the interface out.
     const taken = { ...there, firewalld: { zoned: [] } };
-    expect(kinds(planFirewalld(networks, facts({ ...taken, others: rejecting })))).toEqual(['firewalld']);
+    expect(kinds(planFirewalld(networks, facts({ ...taken, others: rejecting })))).toEqual(['neighbour']);
     // Where nothing is dropped there is no reason, however its rules are made.
     expect(planFirewalld(networks, facts(taken))).toEqual([]);
   });

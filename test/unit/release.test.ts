@@ -11,8 +11,9 @@ const HOOKS = '/usr/lib/nethooks/lxc';
 const DEBIAN =
   'lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n\nlxc.apparmor.profile = generated\n';
 /** What lxc-create makes of default.conf with our block in it. */
-function created(before = DEBIAN): string {
-  const facts = { lxcVersion: '5.0.2', files: { [LXC_DEFAULT_CONF]: before } } as unknown as HostFacts;
+function created(before = DEBIAN, comes = true): string {
+  const lxcNet = { bridge: 'lxcbr0', comes };
+  const facts = { lxcVersion: '5.0.2', lxcNet, files: { [LXC_DEFAULT_CONF]: before } } as unknown as HostFacts;
   const [step] = planDefaultConf('br0', HOOKS, facts) as [FileStep];
   return `# Template\n${(step.content as string).replace('xx:xx:xx', '12:34:56')}lxc.uts.name = "web"\n`;
 }
@@ -55,6 +56,11 @@ describe('an LXC configuration without nethooks', () => {
       for (const remaining of [withLxcNet, without]) expect(release(adoptedFrom(text), remaining, text)).toBe(text);
     },
   );
+
+  it('that lxc-create made from default.conf without lxc-net has its line again', () => {
+    expect(created(DEBIAN, false)).toContain('\n# nethooks: lxc.net.0.link = lxcbr0\n');
+    expect(release(created(DEBIAN, false))).toBe(plain());
+  });
 
   it('that lxc-create made from default.conf is as if our block had not been there', () => {
     expect(release(created())).toBe(plain());

@@ -75,7 +75,7 @@ describe('renderResolvConf', () => {
 
 describe('upstreams', () => {
   const host = (...servers: string[]) => servers.map((server) => `nameserver ${server}\n`).join('');
-  const facts = { resolvConf: '', resolvedUplink: null, own: ['10.0.0.1'], leases: [] };
+  const facts = { resolvConf: '', resolvedUplink: null, dnsmasqUplink: null, own: ['10.0.0.1'], leases: [] };
 
   it("are the host's, then those of the leases, each once", () => {
     const leases = [['192.0.2.53', '192.0.2.1'], ['2001:DB8::1']];
@@ -104,8 +104,21 @@ describe('upstreams', () => {
     expect(upstreams({ ...facts, resolvConf: host('127.0.0.53') })).toEqual(['127.0.0.53']); // better than nobody
   });
 
+  it("are those of the host's own dnsmasq where that stands, if resolvconf tells it", () => {
+    const resolvConf = host('127.0.0.1');
+    expect(upstreams({ ...facts, resolvConf, dnsmasqUplink: host('10.0.0.1', '192.0.2.7') })).toEqual(['192.0.2.7']);
+    expect(upstreams({ ...facts, resolvConf, dnsmasqUplink: host('10.0.0.1') })).toEqual(['127.0.0.1']);
+  });
+
   it('may be a local server', () => {
     expect(upstreams({ ...facts, resolvConf: host('127.0.0.1', '::1') })).toEqual(['127.0.0.1', '::1']);
+  });
+
+  it('are none that cannot answer, and no more than dnsmasq can ask', () => {
+    const resolvConf = host('0.0.0.0', '224.0.0.251', '255.255.255.255', '240.0.0.1', '::', 'ff02::fb', '192.0.2.1');
+    expect(upstreams({ ...facts, resolvConf, leases: [['0.0.0.0', '192.0.2.2']] })).toEqual(['192.0.2.1', '192.0.2.2']);
+    const many = Array.from({ length: 200 }, (_, index) => `192.0.2.${index}`);
+    expect(upstreams({ ...facts, resolvConf: host(...many) })).toEqual(many.slice(0, 8));
   });
 
   it('may be nobody: no public server is made up', () => expect(upstreams(facts)).toEqual([]));

@@ -66,6 +66,10 @@ describe('the list of files', () => {
       '/etc/dhcp/dhclient-enter-hooks.d',
       '/etc/network/if-post-down.d',
       '/etc/network/if-up.d',
+      '/usr/lib/dhcpcd',
+      '/etc/NetworkManager/dispatcher.d',
+      '/etc/networkd-dispatcher/off.d',
+      '/etc/networkd-dispatcher/routable.d',
     ]);
   });
 

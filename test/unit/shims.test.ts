@@ -362,3 +362,31 @@ it('dhclient does nothing when nethooks is not installed any more', () => {
   const { stdout, stderr } = source('dash', env, 'echo "$new_domain_name_servers"', 'set -eu');
   expect({ stdout, stderr }).toEqual({ stdout: '192.0.2.53\n', stderr: '' });
 });
+
+it.each([
+  ['network-changed eth0 up', 'if-up eth0'],
+  ['network-changed eth0 dhcp4-change', 'if-up eth0'],
+  ['network-changed "" dns-change', 'if-up --all'],
+  ['network-changed eth0 down', 'if-post-down eth0'],
+  ['network-changed eth0 pre-up', ''],
+  ['IFACE=eth0 STATE=routable network-changed', 'if-up eth0'],
+  ['IFACE=eth0 STATE=off network-changed', 'if-post-down eth0'],
+  ['interface=eth0 reason=RENEW dhcpcd-hook', 'if-up eth0'],
+  ['interface=eth0 reason=STOP dhcpcd-hook', 'if-post-down eth0'],
+  ['interface=eth0 reason=PREINIT dhcpcd-hook', ''],
+])('%s is ifupdown\'s "%s"', (call, expected) => {
+  standIn(`echo "$2 $IFACE" >${directory}/called`);
+  const hook = /(network-changed|dhcpcd-hook)/.exec(call)?.[0] as string;
+  const text = readFileSync(join('hooks', hook), 'utf8').replaceAll('/etc/network', join(directory, 'network'));
+  writeFileSync(join(directory, hook), text, { mode: 0o755 });
+  // dhcpcd's is sourced, and leaves nothing behind.
+  const script = hook === 'dhcpcd-hook' ? `${call.replace(hook, '')}; . ./${hook}; set | grep -c ^nethooks` : call;
+  const { stdout, stderr } = spawnSync('sh', ['-c', script.replace(/(?<!\.\/)network-changed/, './network-changed')], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  expect(stderr).toBe('');
+  expect(stdout).toBe(hook === 'dhcpcd-hook' ? '0\n' : '');
+  const called = join(directory, 'called');
+  expect(existsSync(called) ? readFileSync(called, 'utf8').trim() : '').toBe(expected);
+});

@@ -73,6 +73,7 @@ function hostServers(networks: readonly NetworkConfig[]): string[] {
     ? parseResolvConf(known).nameservers
     : upstreams({
         resolvConf: readText(RESOLV_CONF) ?? '',
+        dnsmasqUplink: null,
         resolvedUplink: readText('/run/systemd/resolve/resolv.conf'),
         own,
         leases: [],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { currentUpstreams } from '../../host/facts.ts';
 import { parseIp } from '../../model/address.ts';
 import { RUN, UPSTREAMS } from '../../model/paths.ts';
+import { canAnswer } from '../../model/resolv-conf.ts';
 import { upstreamsFile } from '../../plan/host/dnsmasq.ts';
 import { readHostRecord } from '../../store/host-record.ts';
 import { changed } from '../../system/event.ts';
@@ -21,7 +22,9 @@ export async function run({ env }: HookContext): Promise<void> {
   const { reason = '', interface: name = '' } = env;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$/.test(name)) return;
   const lease = join(RUN, 'upstreams.d', name);
-  const servers = (env.new_domain_name_servers ?? '').split(/\s+/).filter((word) => parseIp(word) !== null);
+  const servers = (env.new_domain_name_servers ?? '')
+    .split(/\s+/)
+    .filter((word) => parseIp(word) !== null && canAnswer(word));
   if (BOUND.includes(reason) && servers.length > 0) {
     if (ensureText(lease, `${servers.join(' ')}\n`)) changed({ what: `${name}: asks ${servers.join(' ')}` });
   } else if (!UNBOUND.includes(reason) || !removeFile(lease)) return;

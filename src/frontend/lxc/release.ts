@@ -5,6 +5,7 @@
 import { NethooksError } from '../../errors.ts';
 import { type LxcSetting, lastValue, parseLxcConfig, type ReadInclude, readLxcConfig } from '../../model/lxc-config.ts';
 import { RUN, STATE } from '../../model/paths.ts';
+import { withoutNowhere } from '../../plan/host/lxc-default.ts';
 import { isMarkerLine, withoutBlock } from '../../plan/marked-block.ts';
 import { blockOf, originalOf } from './adopt.ts';
 import { nicsOf } from './lxc-config.ts';
@@ -58,7 +59,7 @@ const INSTALLED = /^\/(.*\/)?lib\/nethooks\//;
 function before(text: string, backup: string | null): { original: string; isCreated: boolean } {
   try {
     const original = originalOf(text, backup);
-    return { original: withoutBlock(original), isCreated: blockOf(original) !== null };
+    return { original: withoutNowhere(withoutBlock(original)), isCreated: blockOf(original) !== null };
   } catch (error) {
     if (!(error instanceof NethooksError)) throw error;
     return { original: text, isCreated: true };

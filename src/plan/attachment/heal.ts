@@ -46,7 +46,8 @@ export function planHealing(running: readonly RunningFact[], networks: readonly 
       if (!isOnBridge(iface)) continue;
       const port = iface.port === undefined ? undefined : (ports.get(iface.port) ?? null);
       if (port === null) {
-        plan.faults?.push(`${who}: its ${iface.ifname} has lost its port on ${iface.network}: restart it`);
+        const text = `${who}: its ${iface.ifname} has lost its port on ${iface.network}: restart it`;
+        plan.faults?.push({ by: 'container', text });
         continue;
       }
       if (port) {

@@ -1,5 +1,5 @@
 /** What `up` would do, as findings: the same plan, so that nothing is checked in two ways. */
-import { describe, type Plan, type Step } from '../../model/step.ts';
+import { describe, type Fault, type Plan, type Step } from '../../model/step.ts';
 import { type Found, missing } from './check.ts';
 
 interface Kind {
@@ -23,20 +23,22 @@ const KINDS: Partial<Record<Step['kind'], Kind>> = {
   'bridge-netfilter': RULES,
   dnsmasq: DNSMASQ,
   'reload-dnsmasq': DNSMASQ,
-  firewalld: { id: 'firewalld', why: 'firewalld rejects what comes from our bridges' },
+  neighbour: { id: 'neighbour', why: 'another program does not know yet which interfaces and ports are ours' },
   resolver: { id: 'resolver', why: 'the host does not know the names of containers' },
 };
 
-export const FAULT: Kind = {
-  id: 'foreign-firewall',
-  why: 'what somebody else drops none of our rules can let through',
+const FAULTS: Record<Fault['by'], Kind> = {
+  firewall: { id: 'foreign-firewall', why: 'what somebody else drops none of our rules can let through' },
+  container: { id: 'restart', why: 'what it has lost comes back with its restart alone' },
+  installation: { id: 'installation', why: 'hooks that are not there, or cannot be run, bring nothing' },
+  'port-holder': { id: 'port-holder', why: 'what containers ask the host for reaches another program' },
 };
 
 export interface Drift extends Found, Kind {}
 
 /** One finding for each step, and for each fault that no step mends. */
 export const drift = (plan: Plan): Drift[] => [
-  ...(plan.faults ?? []).map((text) => ({ ...missing(text), ...FAULT })),
+  ...(plan.faults ?? []).map(({ by, text }) => ({ ...missing(text), ...FAULTS[by] })),
   ...plan.steps.map((step) => ({
     ...missing((describe(step)[0] ?? step.kind).replace(/:$/, ''), 'nethooks up'),
     ...(KINDS[step.kind] ?? FILE),

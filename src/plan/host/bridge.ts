@@ -19,7 +19,9 @@ export const GOING = '1852142696';
 /** The MTU in bytes that a network's links should have. */
 export function mtuOf(network: NetworkConfig, facts: Pick<HostFacts, 'links' | 'defaultDevice'>): number {
   if (network.mtu !== 'auto') return network.mtu;
-  return facts.links.find((link) => link.name === facts.defaultDevice)?.mtu ?? 1500;
+  const { mtu = 1500 } = facts.links.find((link) => link.name === facts.defaultDevice) ?? {};
+  // lo has one more than a bridge may have.
+  return Math.min(mtu, 65_535);
 }
 
 /** What else there is to know of a network's bridge than the network and the host. */

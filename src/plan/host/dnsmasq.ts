@@ -113,7 +113,8 @@ function mostLeases({ dhcp, reserve }: NetworkConfig): number {
   return all > LEASES ? Math.min(all, MOST_LEASES) : 0;
 }
 
-const zonesOf = (networks: NetworkConfig[]): string[] => [
+/** Their zones of reverse names. */
+export const zonesOf = (networks: NetworkConfig[]): string[] => [
   ...new Set(networks.flatMap(({ address, prefix }) => reverseZones(address, prefix))),
 ];
 

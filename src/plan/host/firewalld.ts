@@ -50,11 +50,15 @@ export function planFirewalld(networks: NetworkConfig[], facts: HostFacts): Step
     const before = files[path] ?? null;
     return before === content ? [] : [{ kind: 'file', path, before, content }];
   });
-  return [...changes, ...(needsReload(changes, networks, facts) ? [{ kind: 'firewalld' } as const] : [])];
+  return [
+    ...changes,
+    ...(needsReload(changes, networks, facts) ? [{ kind: 'neighbour', program: 'firewalld' } as const] : []),
+  ];
 }
 
 /** Whether firewalld is about to read its files and, with them, to bring the checksum rules. */
-export const bringsRules = (steps: Step[]): boolean => steps.some(({ kind }) => kind === 'firewalld');
+export const bringsRules = (steps: Step[]): boolean =>
+  steps.some((step) => step.kind === 'neighbour' && step.program === 'firewalld');
 
 const needsReload = (changes: FileStep[], networks: NetworkConfig[], facts: HostFacts): boolean =>
   facts.firewalld !== null && facts.firewalld.zoned !== null && (changes.length > 0 || isUnzoned(networks, facts));

@@ -13,8 +13,11 @@ import { foreignDrops } from './filters/foreign.ts';
 import { planFirewall, planFirewallDown } from './firewall.ts';
 import { bringsRules, planFirewalld } from './firewalld.ts';
 import { planDefaultConf, planDefaultConfDown } from './lxc-default.ts';
+import { planManagers } from './managers.ts';
+import { heldPorts } from './port-holders.ts';
 import { planResolver } from './resolver.ts';
 import { planRules, planRulesDown } from './rules.ts';
+import { planSystemDnsmasq, planSystemDnsmasqDown } from './system-dnsmasq.ts';
 
 export interface HostSpec {
   host: HostConfig;
@@ -45,15 +48,17 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
   const answering = networks.filter((network) => network.dns).map((network) => network.address);
   const gone = record.networks.map((old) => old.address).filter((address) => !answering.includes(address));
   const none = networks.length === 0;
-  // Its files outlive a reboot, as those of planFilesDown.
   const firewalld = none ? [] : planFirewalld(networks, facts);
   return join([
+    // Files that outlive a reboot, as those of planFilesDown.
+    only(none ? [] : planManagers(networks, facts)),
     only(planDnsmasqDown(stale, facts)),
     ...networks.map((network) => {
       const known = named(record.networks, network.name);
       return planBridge(network, facts, { stale: applied(network.name), going, known });
     }),
     only(none ? planForwardingDown(facts, record, stale) : planForwarding(facts)),
+    only(none ? [] : planSystemDnsmasq(spec.host, networks, facts)),
     only(planDnsmasq(networks, facts)),
     only(planHookLimits(spec.host, none, facts)),
     only(none ? planFirewallDown(facts) : planFirewall(networks, facts)),
@@ -61,7 +66,13 @@ export function planHost(spec: HostSpec, facts: HostFacts, record: HostRecord): 
     { steps: [], warnings: [], refusals: none ? [] : [facts.adminRules?.fault ?? []].flat() },
     only(firewalld),
     none ? only(planRulesDown(facts, record)) : { ...planRules(networks, facts, bringsRules(firewalld)), refusals: [] },
-    { ...only([]), faults: foreignDrops(networks, facts) },
+    {
+      ...only([]),
+      faults: [
+        ...foreignDrops(networks, facts).map((text) => ({ by: 'firewall' as const, text })),
+        ...heldPorts(networks, facts).map((text) => ({ by: 'port-holder' as const, text })),
+      ],
+    },
     planResolver(spec.host, networks, facts, gone),
     only(networks[0] && spec.hooks ? planDefaultConf(networks[0].name, spec.hooks, facts) : []),
     down,
@@ -103,7 +114,13 @@ export function recordDuring(before: HostRecord, after: HostRecord): HostRecord 
 export function planFilesDown(facts: HostFacts): Step[] {
   const before = facts.files[SYSCTL_FILE] ?? null;
   const sysctl: Step[] = before === null ? [] : [{ kind: 'file', path: SYSCTL_FILE, before, content: null }];
-  return [...planDefaultConfDown(facts), ...sysctl, ...planFirewalld([], facts)];
+  return [
+    ...planDefaultConfDown(facts),
+    ...sysctl,
+    ...planFirewalld([], facts),
+    ...planSystemDnsmasqDown(facts),
+    ...planManagers([], facts),
+  ];
 }
 
 function planForwarding(facts: HostFacts): Step[] {

@@ -83,8 +83,22 @@ export function installFiles({ prefix, runtime, rkt, cni }: InstallOptions): Ins
     edited(0o644, '/etc/dhcp/dhclient-enter-hooks.d/nethooks', 'hooks/dhclient-enter-hook'),
     edited(0o755, '/etc/network/if-post-down.d/nethooks', 'hooks/if-post-down.d'),
     edited(0o755, '/etc/network/if-up.d/nethooks', 'hooks/if-up.d'),
+    // For those who manage networks otherwise: they run the two above.
+    { source: 'hooks/dhcpcd-hook', path: '/usr/lib/dhcpcd/dhcpcd-hooks/90-nethooks', mode: 0o644 },
+    ...DISPATCHERS.map((directory) => ({
+      source: 'hooks/network-changed',
+      path: `${directory}/90-nethooks`,
+      mode: 0o755,
+    })),
   ];
 }
+
+/** Of NetworkManager, and of networkd-dispatcher for systemd-networkd. */
+const DISPATCHERS = [
+  '/etc/NetworkManager/dispatcher.d',
+  '/etc/networkd-dispatcher/off.d',
+  '/etc/networkd-dispatcher/routable.d',
+];
 
 /** systemd looks below /usr and /usr/local, but below no other prefix (systemd.unit(5), "Unit File Load Path"). */
 const unitDirectory = (prefix: string): string =>

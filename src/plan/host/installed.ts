@@ -1,6 +1,6 @@
 /** Whether what `nethooks setup` has put in place is still there, by its manifest: pure. */
 import { type Manifest, noted } from '../../model/manifest.ts';
-import type { Plan, Step } from '../../model/step.ts';
+import type { Fault, Plan, Step } from '../../model/step.ts';
 import { type InstallFile, installFiles } from './install-files.ts';
 
 /** A file that somebody runs, or that those source. */
@@ -31,6 +31,8 @@ export function planInstalled(files: readonly InstalledFile[]): Plan {
     return from === null ? [] : [{ kind: 'file', path, before: null, content: { from }, mode, shared: true }];
   });
   const gone = lacking.filter(({ found, twin }) => found === null && twin === null);
-  const faults = gone.map(({ path }) => `${path} is missing: \`./install.sh\` puts it back`);
+  const faults = gone.map(
+    ({ path }): Fault => ({ by: 'installation', text: `${path} is missing: \`./install.sh\` puts it back` }),
+  );
   return { steps, warnings: [], faults, refusals: [] };
 }

@@ -35,15 +35,33 @@ function defaultConfLines(bridge: string, hooks: string, lxcVersion: string): st
 export function planDefaultConf(bridge: string, hooks: string, facts: HostFacts): Step[] {
   if (facts.lxcVersion === null) return [];
   const before = facts.files[LXC_DEFAULT_CONF] ?? null;
-  const content = withBlock(before ?? '', defaultConfLines(bridge, hooks, facts.lxcVersion), 'bottom');
+  const text = withNowhere(before ?? '', facts.lxcNet);
+  const content = withBlock(text, defaultConfLines(bridge, hooks, facts.lxcVersion), 'bottom');
   return content === before ? [] : [{ kind: 'file', path: LXC_DEFAULT_CONF, before, content }];
 }
+
+/** Stands before a line that is not in force while our block is there. */
+const NOWHERE = '# nethooks: ';
+
+/**
+ * At boot Debian's lxc-containers waits 30 s for every bridge that a line names, also where a later line counts. So the line of lxc-net's
+ * bridge becomes a comment where that will not come.
+ */
+function withNowhere(text: string, { bridge, comes }: HostFacts['lxcNet']): string {
+  const plain = withoutNowhere(text);
+  if (comes) return plain;
+  return plain.replace(LINK, (line, name) => (name === bridge ? `${NOWHERE}${line}` : line));
+}
+const LINK = /^[ \t]*lxc\.net\.0\.link[ \t]*=[ \t]*(\S+)[ \t]*$/gm;
+
+/** Those lines in force again: lxc-create has copied them. */
+export const withoutNowhere = (text: string): string => text.replaceAll(new RegExp(`^${NOWHERE}`, 'gm'), '');
 
 /** Takes the block out. */
 export function planDefaultConfDown(facts: HostFacts): Step[] {
   const before = facts.files[LXC_DEFAULT_CONF] ?? null;
   if (before === null) return [];
-  const content = withoutBlock(before);
+  const content = withoutNowhere(withoutBlock(before));
   return content === before
     ? []
     : [{ kind: 'file', path: LXC_DEFAULT_CONF, before, content: content === '' ? null : content }];

@@ -8,7 +8,7 @@ import { withBlock, withoutBlock } from '../marked-block.ts';
 
 /**
  * Brings the host's resolver to what is wanted: systemd-resolved and resolvconf are told per bridge, a plain resolv.conf gets a
- * marked block. Wherever an earlier choice left something, it is taken back.
+ * marked block, and the host's own dnsmasq, where that is asked, has a file (system-dnsmasq.ts). Wherever an earlier choice left something, it is taken back.
  * @param gone addresses of ours that answer no longer: a DHCP client that our hook served has written one without a block
  */
 export function planResolver(host: HostConfig, networks: NetworkConfig[], facts: HostFacts, gone: string[]): Plan {
@@ -37,8 +37,9 @@ function planRegistered(how: 'resolved' | 'resolvconf', networks: NetworkConfig[
 }
 
 function clearRegistered(bridges: string[], facts: HostFacts): Step[] {
-  const how = facts.resolver.kind;
-  if (how === 'file') return [];
+  const { kind } = facts.resolver;
+  // Only resolvconf has something of ours where the host's own dnsmasq stands in front.
+  const how = kind === 'resolved' ? kind : 'resolvconf';
   return bridges.map((bridge): ResolverStep => {
     const { servers, domains } = facts.resolver.registered[bridge] as { servers: string[]; domains: string[] };
     return { kind: 'resolver', how, action: 'clear', bridge, address: servers[0] ?? '', domains };
