@@ -164,7 +164,7 @@ async function readFiles(exec: Exec, wanted: NetworkConfig[], known: NetworkConf
     holders: portHolders(exec, { networks: wanted, own: Object.values(dnsmasq).flatMap(({ pid }) => pid ?? []) }),
     resolver,
     upstreams: currentUpstreams(networks, resolver.text),
-    lxcNet: lxcNetFact(),
+    lxcNet: lxcNetFact(wanted),
     lxcVersion: lxcVersion(exec),
     processors: availableParallelism(),
     leaseScript: leaseScript(),
@@ -347,9 +347,10 @@ export async function printed(exec: Exec, command: string, args: string[]): Prom
   return result.stdout;
 }
 
-function lxcNetFact(): HostFacts['lxcNet'] {
+/** One that was taken over is a network of ours. */
+function lxcNetFact(networks: NetworkConfig[]): HostFacts['lxcNet'] {
   const bridge = lxcNetBridge();
-  return { bridge, comes: lxcNetComes(bridge) };
+  return { bridge, comes: networks.some(({ name }) => name === bridge) || lxcNetComes(bridge) };
 }
 
 const lxcVersion = (exec: Exec): string | null =>
