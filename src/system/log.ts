@@ -1,6 +1,7 @@
 /** The log: a line for each event (model/event.ts), which `nethooks logs` reads. */
 import {
   closeSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -11,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { HOOK_LOG } from '../model/paths.ts';
+import { HOOK_LOG, RUN } from '../model/paths.ts';
 import { isMissing } from './files.ts';
 
 /** At this size the file gets another name, and the next one begins; as much is kept of those before it. */
@@ -33,11 +34,12 @@ export function appendLog(line: string, path = HOOK_LOG, most = MAX_BYTES): void
   }
 }
 
+/** Its directory is made again where nethooks is in use; who only tries a command, on a host without, gets none. */
 function openLog(path: string): number {
   try {
     return openSync(path, 'a', 0o640);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isMissing(error) || !existsSync(RUN)) throw error;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     return openSync(path, 'a', 0o640);
   }

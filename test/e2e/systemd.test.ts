@@ -301,7 +301,8 @@ systemctl restart nethooks-check.timer; rm /var/log/nethooks/hooks.log`),
     expect(await sh('cd nethooks && ./install.sh', 120_000)).toMatch(/\nbr0 {2}10\.0\.0\.1\/24 {2}up/);
     await answers('service.lxc', address);
     await sh('lxc-attach -n service -- ping -c 1 -W 2 198.51.100.1');
-    await sh('systemctl stop lxc@service; nethooks configure test; lxc-start test; ping -c 1 -W 2 test.lxc');
+    await sh('systemctl stop lxc@service; nethooks configure test; lxc-start test');
+    await eventually(() => sh('ping -c 1 -W 2 test.lxc'), 10_000);
   });
 
   it('install.sh --uninstall leaves what was there before, and no failed unit', async () => {

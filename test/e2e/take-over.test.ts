@@ -118,7 +118,7 @@ for name in web db; do lxc-start $name; done`,
     await reachesOut('web');
     await sh('lxc-stop -k idle; nethooks configure web -p 8080:80; nft list map inet nethooks published | grep 8080');
     await sh('nethooks configure web --no-publish');
-    expect((await debian.run(['cat', '/var/log/nethooks/hooks.log'])).stdout).toBe('');
+    expect((await debian.run(['nethooks', 'logs', '--failed', '--container', 'web'])).stdout).toBe('');
   });
 
   it('after a reboot, too: the bridge is ours', async () => {

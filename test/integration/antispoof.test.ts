@@ -118,6 +118,8 @@ describeLab('a container that forges what it sends', () => {
     it('holds when the rules were taken away, for renamed ports, and goes with the container', async () => {
       const holds = async () => {
         expect((await heard('evil', [...honest(), ...forged()], ['mate'])).mate).toEqual(names(honest()));
+        // What the frames of a forger have cost it inside comes back, and that is all.
+        expect(await must(host, ['nethooks', 'up'])).toMatch(/^(nothing to change\n|(in container evil: .*\n)+)$/);
         expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
       };
       for (const taken of [

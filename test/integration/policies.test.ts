@@ -142,6 +142,7 @@ describeLab('policies on a running host', () => {
     const listed = await nft('list', 'table', 'inet', 'nethooks');
     expect(listed.match(/10\.0\.0\.2 \. \d+[,\s]/g)?.length).toBeGreaterThanOrEqual(1000);
     await record('many', 1, many);
+    await must(host, ['nethooks', 'up']); // notes of its ports and links
     expect(await must(host, ['nethooks', 'up'])).toBe('nothing to change\n');
     await must(host, ['rm', '/run/nethooks/attachments/lxc/many.json']);
     await driver.apply(host, many, null);

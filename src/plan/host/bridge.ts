@@ -62,8 +62,9 @@ export function planBridge(network: NetworkConfig, facts: HostFacts, { stale, go
     act(`link set dev ${name} mtu ${mtu}`, `link set dev ${name} mtu ${link.mtu}`);
   }
   if (isNameless) commands.push(`link set dev ${name} alias ${ALIAS}`);
-  // Somebody has made it anew: containers know its address by the MAC that it had.
-  if (link?.alias === ALIAS && link.mac !== mac)
+  // Somebody has made it anew: containers know its address by the MAC that it had. With ports, they know it by the one that it has.
+  const joined = facts.links.some(({ master }) => master === name);
+  if (link?.alias === ALIAS && link.mac !== mac && !joined)
     act(`link set dev ${name} address ${mac}`, `link set dev ${name} address ${link.mac}`);
   // Before the first port joins. It stays so: whose bridge it is keeps it.
   else if (link && !link.fixedMac) commands.push(`link set dev ${name} address ${link.mac}`);
