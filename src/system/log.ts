@@ -39,7 +39,7 @@ function openLog(path: string): number {
   try {
     return openSync(path, 'a', 0o640);
   } catch (error) {
-    if (!isMissing(error) || !existsSync(RUN)) throw error;
+    if (!isMissing(error) || (path === HOOK_LOG && !existsSync(RUN))) throw error;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     return openSync(path, 'a', 0o640);
   }
