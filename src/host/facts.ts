@@ -66,6 +66,7 @@ export async function gatherFacts(
   const programs = Promise.all([listing, readLinks(exec)]);
   // Meanwhile.
   const files = readFiles(exec, wanted, known);
+  const probe = thorough ? import('../system/dns-probe.ts') : null;
   const [[rules, links], rest] = await Promise.all([programs, files]);
   const antispoof = { supported: checksBridges(exec, wanted, rules.nft), noted: antispoofNotes() };
   // After the table: the other way round, what belongs to a container that comes in between would look left over.
@@ -81,7 +82,7 @@ export async function gatherFacts(
     attached: attachedInterfaces(exec, live, [...wanted, ...known], links),
     unsure: [...unsureAddresses(live), ...unrecorded.map(({ address }) => address)],
   };
-  if (thorough) await lookCloser(wanted, rest.dnsmasq, links, running);
+  if (probe) await lookCloser((await probe).silentServers, wanted, rest.dnsmasq, links, running);
   const facts = { ...rest, links, ...rules, antispoof, ...containers, localnet: readLocalnet(links) };
   return { facts, running, unrecorded, live };
 }
@@ -105,6 +106,7 @@ export interface Gathered {
 
 /** Asks every dnsmasq that should answer, and the interfaces of all containers. */
 async function lookCloser(
+  silentServers: (servers: readonly string[]) => Promise<string[]>,
   networks: NetworkConfig[],
   dnsmasq: HostFacts['dnsmasq'],
   links: readonly LinkFact[],
@@ -113,7 +115,6 @@ async function lookCloser(
   const has = ({ name, address, prefix }: NetworkConfig): boolean =>
     links.some((link) => link.name === name && link.up && link.addresses.includes(`${address}/${prefix}`));
   const asked = networks.filter((one) => one.dns && dnsmasq[one.name]?.pid && !dnsmasq[one.name]?.hung && has(one));
-  const { silentServers } = await import('../system/dns-probe.ts');
   const [silent] = await Promise.all([silentServers(asked.map(({ address }) => address)), readInterfaces(running)]);
   for (const { name, address } of asked) if (silent.includes(address)) (dnsmasq[name] as DnsmasqFact).hung = true;
 }

@@ -64,10 +64,14 @@ const tag = (place: number, byte: string): string => `mac${place}-${byte}`;
 
 /** The lines of dnsmasq's configuration that make the tags. */
 export function macTags(): string {
-  const lines = Array.from({ length: 6 * 256 }, (_, index) => {
-    const [place, byte] = [Math.floor(index / 256), (index % 256).toString(16).padStart(2, '0')];
-    const mac = Array.from({ length: 6 }, (__, other) => (other === place ? byte : '*')).join(':');
-    return `dhcp-mac=set:${tag(place, byte)},${mac}\n`;
-  });
-  return `# Written by nethooks: every byte of a MAC is a tag, by which files in dhcp-options/ know whom they are about.\n${lines.join('')}`;
+  let text =
+    '# Written by nethooks: every byte of a MAC is a tag, by which files in dhcp-options/ know whom they are about.\n';
+  for (let place = 0; place < 6; place++) {
+    const [before, after] = ['*:'.repeat(place), ':*'.repeat(5 - place)];
+    for (let value = 0; value < 256; value++) {
+      const byte = value.toString(16).padStart(2, '0');
+      text += `dhcp-mac=set:${tag(place, byte)},${before}${byte}${after}\n`;
+    }
+  }
+  return text;
 }

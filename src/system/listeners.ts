@@ -48,11 +48,12 @@ export function portHolders(exec: Exec, { networks, own }: Ports): PortHolder[] 
   if (networks.length === 0) return [];
   const addresses = networks.map(({ address }) => address);
   const ours = new Set(own.flatMap((pid) => socketsOf(String(pid))));
-  const near = boundSockets(new Set(['udp', 'tcp'])).filter(
-    ({ port, address, inode }) =>
-      DNS_AND_DHCP.includes(port) && !ours.has(inode) && [...EVERY, ...addresses].includes(address),
-  );
-  if (near.length === 0) return [];
+  const inTheWay = ({ port, address, inode }: Socket): boolean =>
+    DNS_AND_DHCP.includes(port) && !ours.has(inode) && [...EVERY, ...addresses].includes(address);
+  // Whoever answers DNS or DHCP has a UDP socket. To list those of TCP the kernel goes through all connections, which takes ms.
+  const udp = boundSockets(new Set(['udp'])).filter(inTheWay);
+  if (udp.length === 0) return [];
+  const near = [...udp, ...boundSockets(new Set(['tcp'])).filter(inTheWay)];
   const sockets = socketDetails(exec);
   const found = near.flatMap((socket) => {
     const { device, onlyV6 } = sockets.get(socket.inode) ?? { device: null, onlyV6: false };
